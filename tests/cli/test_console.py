@@ -104,23 +104,33 @@ def test_a_table_row_marks_missing_speech_and_truncates_phonemes():
 
 
 def test_a_table_row_does_not_name_phonemes_that_carried_nothing():
-    spans = [{"symbol": "a", "start": 0.1, "share": 0.0009}]
-    lines = console.table_row(ROW | {"spans": spans}).splitlines()
-    assert "  carried by: no single phoneme" in lines
+    spans = [{"symbol": "a", "start": 0.1, "share": 0.0499}, {"symbol": "b", "share": -0.01}]
+    lines = console.table_row(ROW | {"spans": spans, "warnings": []}).splitlines()
+    assert "  carried by: no single phoneme (none adds 5 points)" in lines
+    assert "  all 2 phonemes: +4 points" in lines
 
 
 def test_a_table_row_names_the_five_strongest_phonemes():
-    shares = [0.01, -0.2, 0.3, 0.02, 0.0, 0.03, 0.04, 0.05]
+    shares = [0.051, -0.2, 0.3, 0.06, 0.0, 0.04, 0.07, 0.08, 0.0499, 0.05]
     spans = [
         {"symbol": symbol, "start": number / 10, "end": 1.0, "confidence": 1.0, "share": share}
-        for number, (symbol, share) in enumerate(zip("abcdefgh", shares, strict=True))
+        for number, (symbol, share) in enumerate(zip("abcdefghij", shares, strict=True))
     ]
-    lines = console.table_row(ROW | {"spans": spans}).splitlines()
-    expected = "c at 0.20 s +30 %, h at 0.70 s +5 %, g at 0.60 s +4 %, f at 0.50 s +3 %"
-    assert f"  carried by: {expected}, d at 0.30 s +2 %" in lines
+    lines = console.table_row(ROW | {"spans": spans, "warnings": []}).splitlines()
+    first = "c at 0.20 s +30 points, h at 0.70 s +8 points, g at 0.60 s +7 points"
+    assert f"  carried by: {first}, d at 0.30 s +6 points, a at 0.00 s +5.1 points" in lines
+    assert "  all 10 phonemes: +50 points" in lines
     del spans[2]["share"]
     assert "c at" not in console.table_row(ROW | {"spans": spans})
     assert "carried" not in console.table_row(ROW)
+
+
+def test_a_table_row_has_no_sum_of_shares_for_windows_and_nothing_of_silence():
+    spans = [{"symbol": "a", "start": 0.1, "share": 0.2}]
+    windowed = console.table_row(ROW | {"spans": spans, "warnings": ["windowed"]})
+    assert "  carried by: a at 0.10 s +20 points" in windowed
+    assert "all 1 phonemes" not in windowed
+    assert "carried" not in console.table_row(ROW | {"spans": spans, "warnings": ["no_speech"]})
 
 
 @pytest.mark.parametrize("phonemes", [None, []])

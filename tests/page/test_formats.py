@@ -108,13 +108,14 @@ def test_what_nobody_can_read_is_told_in_the_words_of_the_server(page, tmp_path)
     path.write_text("this is no recording", encoding="utf-8")
     sent = refuse(page, 9)
     upload(page, path)
-    alert = page.get_by_test_id("error")
-    alert.get_by_text("phonemo[media]").wait_for()
-    assert "No audio" in alert.inner_text()
+    failure = page.get_by_test_id("failure")
+    failure.get_by_text("phonemo[media]").wait_for()
+    assert "No audio" in failure.inner_text()
+    assert page.get_by_test_id("failure-retry").is_hidden()
     row = page.get_by_test_id("file-row")
     assert "cannot be recognized" in row.inner_text()
     row.get_by_role("button").click()
-    alert.get_by_text("phonemo[media]").wait_for()
+    failure.get_by_text("phonemo[media]").wait_for()
     assert len(sent) == 1
 
 
@@ -127,3 +128,30 @@ def test_the_words_under_the_chooser_are_those_of_the_server(page, media, words)
     page.route("**/v1/limits", answer)
     page.reload()
     page.locator("#file-limits").get_by_text(words).wait_for()
+
+
+#: Converts 1 s of two tones at 8 kHz; returns the header's fields, or the key of an error.
+CONVERT = """async ([seconds, bytes]) => {
+    const { wavOf } = await import("/web/pcm.js");
+    const { convertToWav } = await import("/web/convert.js");
+    const tone = (step) =>
+        Float32Array.from({ length: 8000 }, (_, index) => Math.sin(index * step) / 2);
+    const file = await wavOf([tone(0.2), tone(0.3)], 8000, false);
+    const limits = { audio_seconds: seconds, body_bytes: bytes };
+    const found = await convertToWav(file, limits).catch(({ key }) => key);
+    if (typeof found === "string") return found;
+    const header = new DataView(await found.blob.slice(0, 44).arrayBuffer());
+    return [found.mixed, header.getUint16(22, true), header.getUint32(24, true), found.blob.size];
+}"""
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ((600, 25 << 20), [False, 2, 16_000, 44 + 64_000]),
+        ((600, 60_000), [True, 1, 16_000, 44 + 32_000]),
+        ((0.9, 25 << 20), "error.audio_too_long"),
+    ],
+)
+def test_a_conversion_keeps_the_channels_if_they_fit(page, limits, expected):
+    assert page.evaluate(CONVERT, list(limits)) == expected

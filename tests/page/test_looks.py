@@ -31,6 +31,8 @@ def test_it_breaks_no_rule_of_accessibility_and_fits(
     empty = broken(page)
     page.get_by_test_id("file-input").set_input_files(str(voice))
     page.get_by_test_id("result-label").wait_for()
+    page.get_by_test_id("table-button").click()
+    page.get_by_test_id("table-row").wait_for()
     full = broken(page)
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     context.close()

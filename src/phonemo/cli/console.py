@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 ProgressFn = Callable[[int, int], None]
 #: Most phonemes shown for one recording.
 _MAX_SYMBOLS = 60
-#: Smallest attribution shown; below it a phoneme carried nothing.
-_LEAST_SHARE = 1e-3
 _BAR = 20
 #: Emotions of a mixture that are named.
 _MIXED = 2
@@ -142,7 +140,7 @@ def table_row(row: Mapping[str, Any]) -> str:
     if row["phonemes"]:
         more = " ..." if len(row["phonemes"]) > _MAX_SYMBOLS else ""
         lines.append(f"  phonemes: {' '.join(row['phonemes'][:_MAX_SYMBOLS])}{more}")
-    lines += _share_lines(row.get("spans") or ())
+    lines += _share_lines(row)
     lines += _profile_lines(row)
     parties = row.get("summary", {}).get("parties", ())
     for party in parties:
@@ -207,18 +205,24 @@ def skipped_line(name: str, count: int, skipped: Mapping[str, int]) -> str:
     return f"phonemo: {safe_name(name)}: {total} of {count} turns skipped: {reasons}"
 
 
-def _share_lines(spans: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Format the phonemes with the highest attribution, if attribution was computed."""
-    strongest = [span for span in spans if span.get("share", 0) >= _LEAST_SHARE]
+def _share_lines(row: Mapping[str, Any]) -> Iterator[str]:
+    """Format the phonemes that stand out and the sum of all, if attribution was computed."""
+    from phonemo.annotations.prediction import NOTABLE_SHARE
+
+    spans = [span for span in row.get("spans") or () if span.get("share") is not None]
+    if not spans or "no_speech" in row["warnings"]:
+        return
+    strongest = [span for span in spans if span["share"] >= NOTABLE_SHARE]
     strongest.sort(key=lambda span: -span["share"])
-    if not strongest and any("share" in span for span in spans):
-        yield "  carried by: no single phoneme"
-    if strongest:
-        symbols = (
-            f"{span['symbol']} at {span['start']:.2f} s {100 * span['share']:+.2g} %"
-            for span in strongest[:5]
-        )
-        yield f"  carried by: {', '.join(symbols)}"
+    symbols = (
+        f"{span['symbol']} at {span['start']:.2f} s {100 * span['share']:+.2g} points"
+        for span in strongest[:5]
+    )
+    none = f"no single phoneme (none adds {100 * NOTABLE_SHARE:g} points)"
+    yield f"  carried by: {', '.join(symbols) or none}"
+    if "windowed" not in row["warnings"]:  # in windows, shares belong to different emotions
+        total = 100 * sum(span["share"] for span in spans)
+        yield f"  all {len(spans)} phonemes: {total:+.2g} points"
 
 
 def _profile_lines(row: Mapping[str, Any]) -> Iterator[str]:

@@ -21,7 +21,7 @@ export async function fetchJson(path, options = {}) {
     throw new LocalizedError("error.offline");
   });
   const text = await response.text();
-  if (!response.ok) throw toApiError(response.status, text, response.headers.get("Retry-After"));
+  if (!response.ok) throw toApiError(response.status, text, (name) => response.headers.get(name));
   return parseJson(text);
 }
 
@@ -65,8 +65,7 @@ export function recognize(blob, name, format, handlers = {}, choices = {}) {
     request.addEventListener("load", () => {
       const seconds = (performance.now() - started) / 1000;
       if (request.status === 200) resolve({ text: request.responseText, seconds });
-      else
-        reject(toApiError(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+      else reject(toApiError(request.status, request.responseText, (name) => request.getResponseHeader(name)));
     });
     request.send(buildForm(blob, name, format, choices));
   });
@@ -112,13 +111,13 @@ export function parseJson(text) {
   }
 }
 
-/** @param {number} status @param {string} text @param {string | null} wait */
-function toApiError(status, text, wait) {
+/** @param {number} status @param {string} text @param {(name: string) => string | null} header */
+function toApiError(status, text, header) {
   let details = {};
   try {
     details = JSON.parse(text).error ?? {};
   } catch {
     // Not JSON, such as a proxy's error page: the status is enough.
   }
-  return new ApiError(status, details, Number(wait) || 2);
+  return new ApiError(status, details, Number(header("Retry-After")) || 2, header("X-Request-Id") ?? "");
 }

@@ -5,7 +5,7 @@ import { createElement } from "./dom.js";
 import { drawShares, drawWaveform } from "./drawing.js";
 import { emotionName, t } from "./language.js";
 import { Lane } from "./lane.js";
-import { strength } from "./shares.js";
+import { isNotable, strength } from "./shares.js";
 
 const CONTEXT_SECONDS = 0.06;
 
@@ -20,7 +20,6 @@ const CONTEXT_SECONDS = 0.06;
 export class ChannelTrack {
   /** @type {Prediction | null} */
   #part = null;
-  #scale = 1;
   /** @type {() => string} */
   #name = () => "";
 
@@ -39,7 +38,7 @@ export class ChannelTrack {
     /** @type {Lane<import("./types.js").Span>} */
     this.phonemes = new Lane(elements.phonemes, axis, {
       minPixels: 8,
-      render: (node, item) => renderPhoneme(node, item, this.#scale),
+      render: renderPhoneme,
       onShow: (item) => detail(() => describePhoneme(item, /** @type {Prediction} */ (this.#part))),
       onPlay: (item) => handlers.onPlay(item.start - CONTEXT_SECONDS, item.end + CONTEXT_SECONDS),
     });
@@ -58,12 +57,10 @@ export class ChannelTrack {
   /**
    * @param {Prediction} part
    * @param {() => string} name of the channel; an empty text for the mix
-   * @param {number} scale the share drawn in full color
    */
-  show(part, name, scale) {
+  show(part, name) {
     this.#part = part;
     this.#name = name;
-    this.#scale = scale;
     this.elements.root.hidden = false;
     this.elements.phonemeBox.hidden = !part.spans?.length;
     this.segments.set(part.segments);
@@ -99,7 +96,7 @@ export class ChannelTrack {
     // An unsure segment has the color of no emotion.
     const colored = segments.map((segment) => (segment.unsure ? { ...segment, label: "" } : segment));
     drawWaveform(this.elements.waveCanvas, this.axis, peaks, colored, level);
-    if (spans?.length) drawShares(this.elements.shareCanvas, this.axis, spans, this.#scale);
+    if (spans?.length) drawShares(this.elements.shareCanvas, this.axis, spans);
   }
 
   /** @param {string} text */
@@ -142,10 +139,11 @@ function fitOf(name) {
   return letters <= 7 ? "short" : letters <= 10 ? "medium" : letters <= 13 ? "long" : "longest";
 }
 
-/** @param {HTMLElement} node @param {import("./types.js").Span} item @param {number} scale */
-function renderPhoneme(node, item, scale) {
-  const signed = strength(item.share, scale);
+/** @param {HTMLElement} node @param {import("./types.js").Span} item */
+function renderPhoneme(node, item) {
+  const signed = strength(item.share);
   node.className = signed > 0 ? "phoneme adds" : signed < 0 ? "phoneme takes" : "phoneme";
+  node.classList.toggle("notable", isNotable(item.share));
   node.dataset.testid = "phoneme";
   node.style.setProperty("--strength", String(Math.abs(signed)));
   node.textContent = item.symbol;

@@ -24,7 +24,7 @@ export function emotionMark(label) {
 
 /** @param {import("./types.js").Span} span @param {import("./types.js").Prediction} prediction */
 export function describePhoneme(span, prediction) {
-  const effect = direction(span);
+  const effect = prediction.warnings.includes("no_speech") ? null : direction(span);
   const values = { points: formatPoints(span.share ?? 0), label: attributedEmotion(prediction) };
   const share = effect ? t(`share.${effect}`, values) : "";
   const times = { start: formatNumber(span.start, 2), end: formatNumber(span.end, 2) };

@@ -27,7 +27,7 @@ export function initDownloads(currentJob) {
 async function fetchFormat(job, format) {
   announce(t("download.requesting"));
   const { profile, channels } = job;
-  return (await recognize(job.converted ?? job.blob, job.name, format, {}, { profile, channels })).text;
+  return (await recognize(job.converted?.blob ?? job.blob, job.name, format, {}, { profile, channels })).text;
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { formatNumber } from "./format.js";
 import { maxRmsLevel, rmsLevel } from "./peaks.js";
-import { strength } from "./shares.js";
+import { isNotable, strength } from "./shares.js";
 import { emotionColor, themeColor } from "./tones.js";
 
 const BAR_PITCH = 3;
@@ -80,15 +80,14 @@ function drawSegments(context, axis, segments, height) {
  * @param {HTMLCanvasElement} canvas
  * @param {TimeAxis} axis
  * @param {import("./types.js").Span[]} spans
- * @param {number} scale the share drawn at full height
  */
-export function drawShares(canvas, axis, spans, scale) {
+export function drawShares(canvas, axis, spans) {
   const { context, height } = prepareCanvas(canvas);
   for (const { start, end, share } of spans) {
     if (end < axis.visibleStart || start > axis.visibleEnd) continue;
-    const signed = strength(share, scale);
+    const signed = strength(share);
     const barHeight = Math.max(2, (Math.abs(signed) * height) / 2);
-    context.fillStyle = themeColor(signed > 0 ? "adds" : signed < 0 ? "takes" : "border");
+    context.fillStyle = themeColor(isNotable(share) ? (signed > 0 ? "adds" : "takes") : signed ? "control-border" : "border");
     const top = signed < 0 ? height / 2 : height / 2 - barHeight;
     context.fillRect(
       axis.x(start - axis.visibleStart),

@@ -1,9 +1,9 @@
 /** The list of recordings with their states; a click shows one. */
 
-import { byId, createElement } from "./dom.js";
+import { byId, createElement, oncePerFrame } from "./dom.js";
 import { formatPercent } from "./format.js";
 import { t } from "./language.js";
-import { ApiError } from "./problems.js";
+import { canRetry } from "./problems.js";
 import { verdictEmotion, verdictSentence } from "./verdict.js";
 
 /** @typedef {import("./types.js").Job} Job */
@@ -29,7 +29,14 @@ export class FileList {
   setCurrent(id) {
     this.#currentId = id;
     for (const { job } of this.#rows.values()) this.#renderRow(job);
+    this.#reveal();
   }
+
+  /** Scroll the list, not the page, to the newest row, and to the current one above all. */
+  #reveal = oncePerFrame(() => {
+    const newest = [...this.#rows.values()].at(-1)?.row;
+    for (const row of [newest, this.#rows.get(this.#currentId)?.row]) if (row) scrollTo(byId("file-list"), row);
+  });
 
   clear() {
     this.#rows.clear();
@@ -71,10 +78,15 @@ export class FileList {
 
 /** Whether a machine made the voice. @param {Job} job */
 const isSynthetic = ({ origin }) => origin === "sample";
+/** @param {HTMLElement} list @param {HTMLElement} row */
+function scrollTo(list, row) {
+  const [top, bottom] = [row.offsetTop, row.offsetTop + row.offsetHeight];
+  if (top < list.scrollTop) list.scrollTop = top;
+  else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
+}
 
 /** Whether another try would fail too. @param {Job} job */
-export const isHopeless = ({ state, error }) =>
-  state === "rejected" || (state === "failed" && error instanceof ApiError && error.isFinal);
+export const isHopeless = ({ state, error }) => state === "rejected" || (state === "failed" && !canRetry(error));
 
 /** @param {Job} job */
 function stateText(job) {

@@ -55,6 +55,12 @@ export function formatPoints(share) {
   return formatNumber(size, size >= 0.995 ? 1 : 2);
 }
 
+/** As +3.5 or −0.04. @param {number} share -1 to 1 */
+export function formatSignedPoints(share) {
+  const text = formatPoints(share);
+  return /[1-9]/.test(text) ? `${share < 0 ? "−" : "+"}${text}` : text;
+}
+
 /** Remove control, zero-width and bidirectional characters from a file name. @param {string} name */
 export function sanitizeName(name) {
   return name.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069]/g, "");

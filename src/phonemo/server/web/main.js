@@ -5,6 +5,7 @@ import { byId } from "./dom.js";
 import { initDownloads } from "./downloads.js";
 import { initDropzone } from "./dropzone.js";
 import { applyLanguage, language, preferredLanguage, selectLanguage, t } from "./language.js";
+import { limits } from "./limits.js";
 import { Live } from "./live.js";
 import { announce, clearErrors, renderErrors, showError } from "./messages.js";
 import { LocalizedError } from "./problems.js";
@@ -12,7 +13,8 @@ import { Profiles } from "./profiles.js";
 import { Recorder } from "./recorder.js";
 import { promptForKey, Recordings } from "./recordings.js";
 import { initSamples } from "./samples.js";
-import { limits, loadModels, loadServerInfo, renderServer } from "./server.js";
+import { loadModels, loadServerInfo, renderServer } from "./server.js";
+import { initSessionExport } from "./sessionexport.js";
 import { initTheme, renderTheme } from "./theme.js";
 import { clearColorCache } from "./tones.js";
 
@@ -88,6 +90,7 @@ initDropzone((files) =>
 );
 initSamples((name, blob) => recordings.add([{ name, blob, origin: "sample" }]), showError);
 initDownloads(() => recordings.shown);
+initSessionExport(() => recordings.jobs);
 onClick("cancel-button", () => recordings.cancel());
 onClick("clear-button", () => {
   recordings.clear();

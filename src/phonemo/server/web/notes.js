@@ -56,7 +56,7 @@ function pageNotes(job, prediction) {
     notes.push(["quiet", t("warning.quiet", { percent: formatPercent(ratio) })]);
   if (prediction.profile) notes.push(["profile", t("result.profile", { count: prediction.profile.count })]);
   if (job.origin === "live") notes.push(["live", t("warning.live")]);
-  if (job.converted) notes.push(["converted", t("result.converted")]);
+  if (job.converted) notes.push(["converted", t(job.converted.mixed ? "result.converted.mixed" : "result.converted")]);
   if (job.keptSeconds !== null)
     notes.push(["not_kept", t("warning.not_kept", { time: formatLength(job.keptSeconds) })]);
   return notes;

@@ -8,7 +8,7 @@ import { selectForProfile } from "./pooled.js";
 import { errorMessage } from "./problems.js";
 import { readProfileFile, saveProfile } from "./profilefile.js";
 import { optionValue, renderProfile } from "./profileview.js";
-import { limits } from "./server.js";
+import { limits } from "./limits.js";
 
 /**
  * @typedef {import("./types.js").Job} Job
@@ -77,7 +77,7 @@ export class Profiles {
     this.#update({ building: true, error: null });
     try {
       const { profile, hash } = await createProfile(
-        jobs.map((job) => job.blob),
+        jobs.map((job) => job.converted?.blob ?? job.blob),
         request.signal,
       );
       if (request.signal.aborted) return;

@@ -3,12 +3,13 @@
 import { parsePrediction } from "./answers.js";
 import { parseJson, recognize, session } from "./api.js";
 import { convertToWav } from "./convert.js";
+import { limits } from "./limits.js";
 import { ApiError, LocalizedError } from "./problems.js";
 
 const MAX_PARALLEL = 2;
 const MAX_TRIES = 5;
 const MAX_WAIT_SECONDS = 30;
-const OPEN_STATES = new Set(["waiting", "uploading", "recognizing", "retrying"]);
+const OPEN_STATES = new Set(["waiting", "uploading", "converting", "recognizing", "retrying"]);
 
 /** @typedef {import("./types.js").Job} Job */
 
@@ -133,7 +134,7 @@ export class Queue extends EventTarget {
         const { text, seconds } = await this.#upload(job, signal);
         return { state: "done", prediction: parsePrediction(parseJson(text)), roundTrip: seconds };
       } catch (error) {
-        if (await this.#convert(job, error)) continue;
+        if (!signal.aborted && (await this.#convert(job, error))) continue;
         if (!(error instanceof ApiError) || !isBusy(error) || tries === MAX_TRIES || signal.aborted)
           throw error;
         await this.#countDown(job, Math.min(error.wait, MAX_WAIT_SECONDS), signal);
@@ -148,13 +149,15 @@ export class Queue extends EventTarget {
    */
   async #convert(job, error) {
     if (job.converted || !(error instanceof ApiError) || !isUnknownFormat(error)) return false;
-    job.converted = await convertToWav(job.blob);
+    this.#update(job, { state: "converting" });
+    job.converted = await convertToWav(job.blob, limits());
     return job.converted !== null;
   }
 
   /** @param {Job} job @param {AbortSignal} signal */
   async #upload(job, signal) {
     await checkReadable(job.blob);
+    if (signal.aborted) throw new LocalizedError("error.aborted");
     const { profile } = session;
     const { channels } = job;
     this.#update(job, { state: "uploading", progress: 0, profile });
@@ -163,7 +166,7 @@ export class Queue extends EventTarget {
       onProgress: (/** @type {number} */ progress) => this.#update(job, { progress }),
       onSent: () => this.#update(job, { state: "recognizing" }),
     };
-    return recognize(job.converted ?? job.blob, job.name, "verbose_json", handlers, { profile, channels });
+    return recognize(job.converted?.blob ?? job.blob, job.name, "verbose_json", handlers, { profile, channels });
   }
 
   /** @param {Job} job @param {number} seconds @param {AbortSignal} signal */

@@ -2,15 +2,18 @@
 
 import { session } from "./api.js";
 import { byId, prefersReducedMotion } from "./dom.js";
-import { FileList, isHopeless } from "./filelist.js";
+import { FailureView, hasFailed } from "./failure.js";
+import { FileList } from "./filelist.js";
 import { formatBytes, sanitizeName } from "./format.js";
 import { t } from "./language.js";
+import { limits } from "./limits.js";
 import { announce, clearErrors, showError } from "./messages.js";
 import { ApiError, LocalizedError } from "./problems.js";
 import { renderProgress } from "./progress.js";
 import { isOpen, Queue } from "./queue.js";
 import { ResultView } from "./result.js";
-import { limits, showKeyForm } from "./server.js";
+import { showKeyForm } from "./server.js";
+import { SessionTable } from "./sessiontable.js";
 import { verdictSentence } from "./verdict.js";
 
 /**
@@ -22,6 +25,11 @@ export class Recordings {
   #queue = new Queue();
   #fileList = new FileList((job) => this.#onChoose(job));
   #resultView = new ResultView((job, channels) => this.#onChannels(job, channels));
+  #table = new SessionTable(
+    () => this.jobs,
+    (job) => this.#onChoose(job),
+  );
+  #failureView = new FailureView((job) => this.#onRetry(job));
   /** @type {Job | null} the job whose result is shown, or will be once it arrives */
   #selected = null;
   #captureCount = 0;
@@ -48,13 +56,15 @@ export class Recordings {
   add(items) {
     clearErrors();
     const accepted = [];
+    const rejected = [];
     for (const { name, ...rest } of items) {
       const item = { ...rest, name: sanitizeName(name) };
       const error = checkSize(item.blob);
-      if (error) this.#queue.addRejected(item, error);
+      if (error) rejected.push(this.#queue.addRejected(item, error));
       else accepted.push(item);
     }
-    this.#select(this.#queue.add(accepted)[0] ?? this.#selected);
+    this.#select(this.#queue.add(accepted)[0] ?? rejected[0] ?? this.#selected);
+    for (const job of rejected) this.#onFailure(job);
   }
 
   /** Add audio from the microphone. @param {Blob} blob @param {"recording" | "live"} origin */
@@ -85,6 +95,7 @@ export class Recordings {
   clear() {
     this.#queue.clear();
     this.#fileList.clear();
+    this.#table.render();
     this.#resultView.clear();
     this.deselect();
     byId("main").focus({ preventScroll: true });
@@ -101,6 +112,8 @@ export class Recordings {
   /** Render in the current language. */
   render() {
     this.#fileList.render();
+    this.#table.render();
+    this.#failureView.render();
     this.redraw();
     renderProgress(this.#queue.jobs, this.#selected);
   }
@@ -120,6 +133,8 @@ export class Recordings {
   #select(job) {
     this.#selected = job;
     this.#fileList.setCurrent(job?.id ?? 0);
+    this.#table.setCurrent(job?.id ?? 0);
+    this.#failureView.show(job && hasFailed(job) ? job : null);
     renderProgress(this.#queue.jobs, job);
   }
 
@@ -128,8 +143,15 @@ export class Recordings {
     clearErrors();
     this.#select(job);
     if (job.state === "done") this.#showResult(job);
-    else if (isHopeless(job)) showError(job.error, job.name);
-    else if (!isOpen(job)) this.#queue.retry([job]);
+    else if (hasFailed(job)) this.#showFailure(job);
+  }
+
+  /** @param {Job} job */
+  #onRetry(job) {
+    clearErrors();
+    this.#queue.retry([job]);
+    this.#select(job);
+    byId("main").focus({ preventScroll: true });
   }
 
   /** What is chosen for one recording is used for those that follow. @param {Job} job @param {string} channels */
@@ -144,19 +166,33 @@ export class Recordings {
   #onChange(job) {
     if (!this.#queue.jobs.includes(job)) return;
     this.#fileList.update(job);
+    this.#table.update(job);
+    if (job === this.#selected) this.#onSelectedChange(job);
     if (job === this.shown) this.#resultView.update();
     renderProgress(this.#queue.jobs, this.#selected);
-    if (job.state === "failed" || job.state === "rejected") this.#onFailure(job);
+    if (job.state === "failed") this.#onFailure(job);
     if (job.state === "done" && job === this.#selected && !this.#resultView.isShown(job)) this.#showResult(job);
     if (["done", "failed"].includes(job.state) && !this.#queue.jobs.some(isOpen)) this.onIdle();
   }
 
   /** @param {Job} job */
+  #onSelectedChange(job) {
+    this.#failureView.show(hasFailed(job) ? job : null);
+    if (job.state === "cancelled") this.#resultView.clear();
+  }
+
+  /** @param {Job} job */
   #onFailure(job) {
-    showError(job.error, job.name);
+    if (job === this.#selected) this.#showFailure(job);
+    else showError(job.error, job.name);
     if (job.error instanceof ApiError && job.error.status === 401) promptForKey();
-    const next = this.#queue.jobs.find(isOpen);
-    if (job === this.#selected && next) this.#select(next);
+  }
+
+  /** Show the reason in the place of the result. @param {Job} job */
+  #showFailure(job) {
+    this.#resultView.clear();
+    this.#failureView.show(job);
+    if (document.activeElement !== byId("key-input")) this.#failureView.focus();
   }
 
   /** @param {Job} job */

@@ -1,35 +1,26 @@
-/** Limits, models and version of the server. */
+/** Formats, models and version of the server. */
 
+import { convertibleFormats, renderAccept } from "./accept.js";
 import { fetchJson, session } from "./api.js";
 import { byId, createElement } from "./dom.js";
 import { formatBytes, formatLength } from "./format.js";
 import { t } from "./language.js";
+import { limits, setLimits } from "./limits.js";
 import { showError } from "./messages.js";
 
-/** @type {import("./types.js").Limits} until the server's are loaded */
-const DEFAULT_LIMITS = {
-  body_bytes: 25 << 20,
-  audio_seconds: 600,
-  stream_seconds: 3600,
-  key_required: false,
-  formats: [],
-  media: false,
-};
-
 /** @typedef {{id: string, licence?: string, default?: boolean}} Model */
-/** @type {{limits: import("./types.js").Limits, limitsLoaded: boolean, models: Model[], version: string}} */
-const server = { limits: DEFAULT_LIMITS, limitsLoaded: false, models: [], version: "" };
-
-export const limits = () => server.limits;
+/** @type {{limitsLoaded: boolean, models: Model[], version: string}} */
+const server = { limitsLoaded: false, models: [], version: "" };
 
 export async function loadServerInfo() {
   try {
-    server.limits = { ...DEFAULT_LIMITS, ...(await fetchJson("v1/limits")) };
+    setLimits(await fetchJson("v1/limits"));
     server.limitsLoaded = true;
+    renderAccept(limits().formats);
   } catch (error) {
     showError(error);
   }
-  if (server.limits.key_required) showKeyForm();
+  if (limits().key_required) showKeyForm();
   await loadModels();
   renderServer();
 }
@@ -65,13 +56,20 @@ function renderModels() {
 
 /** Render in the current language. */
 export function renderServer() {
-  const { body_bytes: size, audio_seconds: seconds, media } = server.limits;
+  const { body_bytes: size, audio_seconds: seconds } = limits();
   const limitValues = { size: formatBytes(size), time: formatLength(seconds) };
   const limitsKey = server.limitsLoaded ? "file.limits" : "file.limits.unknown";
-  const formatsKey = media ? "file.formats.media" : "file.formats";
-  byId("file-limits").textContent = t(limitsKey, { ...limitValues, formats: t(formatsKey) });
+  byId("file-limits").textContent = t(limitsKey, { ...limitValues, formats: formatsText() });
   const model = server.models.find(({ id }) => id === byId("model-select").value);
   if (!model) return;
   const values = { model: model.id, licence: model.licence ?? "", version: server.version };
   byId("about").textContent = t(model.licence ? "about" : "about.plain", values);
+}
+
+/** What the server reads, and what this browser can convert for it. */
+function formatsText() {
+  const { formats, media } = limits();
+  if (media) return t("file.formats.media");
+  const names = convertibleFormats(formats).map((name) => name.toUpperCase());
+  return names.length ? t("file.formats.converted", { names: names.join(", ") }) : t("file.formats");
 }

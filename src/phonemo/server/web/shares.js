@@ -1,32 +1,39 @@
-/** Scaling of phoneme shares (their contribution to the emotion's score) for display. */
+/**
+ * Phoneme shares: points of the emotion's score that are lost without a phoneme, -1 to 1.
+ *
+ * One scale for all recordings, so that they can be compared. It was measured on 120 clips of EmoDB: in 11 of them
+ * leaving out as many frames, scattered over the clip, changed the score by 5 points or more, in 76 by 2 points or
+ * more; 99 of 100 phonemes stay below 8.2 points. NOTABLE_SHARE is that of annotations/prediction.py.
+ */
 
-// Below a tenth of a point, noise would be drawn in full color.
-const MIN_SCALE = 0.001;
+export const FULL_SHARE = 0.1;
+export const NOTABLE_SHARE = 0.05;
+// Shares below half a point get no bar.
+const MIN_BAR = 0.005;
 const MIN_SHARE = 0.00005;
 
 /** @typedef {import("./types.js").Span} Span */
 
-// A few phonemes of a long recording may exceed the scale, so that one outlier does not hide the others.
-const SCALE_QUANTILE = 0.99;
-
-/** The share drawn in full color. @param {Span[]} spans */
-export function shareScale(spans) {
-  const sizes = spans.map((span) => Math.abs(span.share ?? 0)).sort((left, right) => left - right);
-  return Math.max(MIN_SCALE, sizes[Math.ceil(SCALE_QUANTILE * sizes.length) - 1] ?? 0);
+/** Height of a bar, -1 to 1. @param {number | null | undefined} share */
+export function strength(share) {
+  if (!share || Math.abs(share) < MIN_BAR) return 0;
+  return Math.max(-1, Math.min(1, share / FULL_SHARE));
 }
 
-/**
- * Strength of a share, -1 to 1; the square root keeps small shares visible next to a large one.
- * @param {number | null | undefined} share
- * @param {number} scale
- */
-export function strength(share, scale) {
-  if (!share || Math.abs(share) < MIN_SHARE) return 0;
-  return Math.sign(share) * Math.sqrt(Math.min(1, Math.abs(share) / scale));
-}
+/** Whether a share is larger than what scattered frames change. @param {number | null | undefined} share */
+export const isNotable = (share) => Math.abs(share ?? 0) >= NOTABLE_SHARE;
 
 /** Whether the prediction contains shares. @param {Span[]} spans */
 export const hasShares = (spans) => spans.some(({ share }) => share !== null && share !== undefined);
+
+/** @param {Span[]} spans */
+export const sumOfShares = (spans) => spans.reduce((sum, { share }) => sum + (share ?? 0), 0);
+
+/** Notable phonemes of a sign, the strongest first. @param {Span[]} spans @param {1 | -1} sign */
+export const notableSpans = (spans, sign) =>
+  spans
+    .filter(({ share }) => isNotable(share) && Math.sign(share ?? 0) === sign)
+    .sort((left, right) => Math.abs(right.share ?? 0) - Math.abs(left.share ?? 0));
 
 /** "adds", "takes", "none", or null without a share. @param {Span} span */
 export function direction({ share }) {

@@ -3,15 +3,13 @@
 import { TimeAxis } from "./axis.js";
 import { channelName, isSplit, knownChannels, partsOf } from "./channels.js";
 import { ChannelTrack, createTrackElements } from "./channeltrack.js";
-import { attributedEmotion } from "./details.js";
 import { byId } from "./dom.js";
 import { drawRuler, fullLevel } from "./drawing.js";
-import { formatPoints } from "./format.js";
 import { t } from "./language.js";
 import { computePeaks, peaksOf } from "./peaks.js";
 import { Player } from "./player.js";
 import { renderSegmentKey } from "./segmentkey.js";
-import { hasShares, shareScale, strength } from "./shares.js";
+import { renderShareLegend } from "./sharelegend.js";
 import { Transport } from "./transport.js";
 
 const isTouch = matchMedia("(pointer: coarse)").matches;
@@ -27,7 +25,6 @@ export class Timeline {
   #prediction = null;
   /** @type {import("./peaks.js").Waveforms | null} */
   #waveforms = null;
-  #scale = 1;
   /** @type {(() => string) | null} */
   #detail = null;
   /** @type {ChannelTrack[]} one for each channel of the recording with the most */
@@ -80,7 +77,7 @@ export class Timeline {
     this.transport.render();
     if (!this.#prediction) return;
     for (const track of this.#tracks) track.render();
-    this.#renderLegend(this.#prediction);
+    renderShareLegend(this.#prediction);
     renderSegmentKey(isSplit(this.#prediction) ? [] : this.#prediction.segments);
     this.draw();
   }
@@ -102,10 +99,9 @@ export class Timeline {
   #showTracks(prediction) {
     const parts = partsOf(prediction);
     while (this.#tracks.length < parts.length) this.#appendTrack();
-    this.#scale = shareScale(parts.flatMap(({ spans }) => spans ?? []));
     for (const [index, track] of this.#tracks.entries()) {
       const part = parts[index];
-      if (part) track.show(part, () => trackName(part, prediction), this.#scale);
+      if (part) track.show(part, () => trackName(part, prediction));
       else track.hide();
     }
   }
@@ -143,19 +139,6 @@ export class Timeline {
     line.classList.toggle("hint", !describe);
     // Screen readers repeat a live region when the same text is set again.
     if (line.textContent !== text) line.textContent = text;
-  }
-
-  /** @param {Prediction} prediction */
-  #renderLegend(prediction) {
-    const spans = partsOf(prediction).flatMap((part) => part.spans ?? []);
-    byId("legend").hidden = !hasShares(spans);
-    if (byId("legend").hidden) return;
-    const visible = spans.some((span) => strength(span.share, this.#scale) !== 0);
-    for (const element of byId("legend").querySelectorAll("span")) element.hidden = !visible;
-    byId("legend-low").textContent = t("legend.low", { points: formatPoints(this.#scale) });
-    byId("legend-high").textContent = t("legend.high", { points: formatPoints(this.#scale) });
-    const label = isSplit(prediction) ? t("share.around") : attributedEmotion(prediction);
-    byId("legend-text").textContent = t(visible ? "legend.text" : "legend.none", { label });
   }
 }
 

@@ -12,7 +12,7 @@ export function emotionColor(label) {
   return /** @type {string} */ (cache.get(label));
 }
 
-/** @param {"text-muted" | "border" | "adds" | "takes"} name */
+/** @param {"text-muted" | "border" | "control-border" | "adds" | "takes"} name */
 export function themeColor(name) {
   const key = `--${name}`;
   if (!cache.has(key)) cache.set(key, readColor(name, ""));

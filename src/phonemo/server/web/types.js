@@ -18,10 +18,13 @@
  *   formats: string[], media: boolean}} Limits
  * @typedef {{hash: string, count: number}} ProfileMark identifies a profile
  * @typedef {{name?: string, text?: string}} AppliedProfile the name of a profile on the server, or its content
- * @typedef {"waiting" | "uploading" | "recognizing" | "retrying" | "done" | "failed" | "rejected" | "cancelled"} State
+ * @typedef {"waiting" | "uploading" | "converting" | "recognizing" | "retrying" | "done" | "failed" | "rejected" |
+ *   "cancelled"} State
  * @typedef {{id: number, name: string, blob: Blob, origin: "file" | "recording" | "sample" | "live",
  *   state: State, progress: number, wait: number, prediction: Prediction | null, error: Error | null,
  *   roundTrip: number | null, keptSeconds: number | null, profile: AppliedProfile | null, channels: string,
- *   converted: Blob | null}} Job `converted`: what is sent instead of a file that the server cannot read
+ *   converted: Converted | null}} Job
+ * @typedef {{blob: Blob, mixed: boolean}} Converted what is sent instead of a file that the server cannot read;
+ *   `mixed`: whether its channels were averaged, because all of them would be too large
  */
 export {};
