@@ -78,6 +78,7 @@ export class FileList {
 
 /** Whether a machine made the voice. @param {Job} job */
 const isSynthetic = ({ origin }) => origin === "sample";
+
 /** @param {HTMLElement} list @param {HTMLElement} row */
 function scrollTo(list, row) {
   const [top, bottom] = [row.offsetTop, row.offsetTop + row.offsetHeight];
