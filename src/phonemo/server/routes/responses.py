@@ -17,6 +17,7 @@ from phonemo.server.routes.request_form import FormatName, RecognizeRequest
 _EXAMPLE = {
     "model": "phonemo-small",
     "label": "anger",
+    "unsure": False,
     "scores": {"anger": 0.91, "happiness": 0.06, "neutral": 0.03},
     "seconds": 1.425,
     "phonemes": ["d", "a", "s"],
@@ -27,6 +28,7 @@ _EXAMPLE = {
             "start": 0.0,
             "end": 1.425,
             "label": "anger",
+            "unsure": False,
             "scores": {"anger": 0.91, "happiness": 0.06, "neutral": 0.03},
         }
     ],
