@@ -418,7 +418,7 @@ def chatty(set_trap: Trap) -> Iterator[Process]:
 def test_case_14_a_large_upload_makes_no_file_of_its_name(chatty, bait):
     """Above 1 MiB it goes to the disk."""
     for title in ("up", "absolute", "secret", "NUL", "up to the secret"):
-        assert posted(chatty.port, named(title, bait), bytes(2**21)).status == 422
+        assert posted(chatty.port, named(title, bait), bytes(2**21)).status == 415
     until(lambda: temporary_files(chatty.process.pid) == [])
     assert {one[0] for one in bait.touched()} <= {"#"}  # files without a name
     assert os.listdir(bait.secret.parent) == ["secret.wav"]
