@@ -43,6 +43,8 @@ class AccessPolicy:
     def __init__(self, rules: ServeAccess, host: str) -> None:
         self._rules = rules
         self.wants_key = bool(rules.keys)
+        self.proxies = frozenset(rules.proxies)
+        """Addresses of the proxies that are trusted to name their clients."""
         names = rules.hosts
         if names is None and is_loopback(host):
             names = (*_LOOPBACK_NAMES, f"[{host}]" if ":" in host else host)
@@ -66,6 +68,11 @@ class AccessPolicy:
         message = f"{problem}; send Authorization: Bearer KEY"
         challenge = {"WWW-Authenticate": 'Bearer realm="phonemo"'}
         raise ApiError(401, "invalid_api_key", message, headers=challenge)
+
+    def key_digest(self, headers: Headers) -> str | None:
+        """Return the digest of the valid key of a request; None without one, or without keys."""
+        digests = [digest_of(key) for key in _keys_in(headers)] if self.wants_key else []
+        return next((one for one in digests if one in self._rules.keys), None)
 
     def check_origin(self, headers: Headers) -> None:
         """Raise ApiError (403) for a page of another origin.
