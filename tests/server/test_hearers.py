@@ -357,4 +357,4 @@ def test_inference_threads_have_lower_priority():
         async with hearers() as found:
             return await found.run(priority)
 
-    assert asyncio.run(act()) >= max(10, priority())
+    assert asyncio.run(act()) > priority() or priority() == 19

@@ -28,6 +28,8 @@ Value = TypeVar("Value")
 Steps = Generator[None, None, Value]
 #: Of so many turns, one is a long recording's while some wait.
 _SHORT_TURNS = 4
+#: The threads of long recordings are nicer by so much.
+_LONG_NICENESS = 5
 #: The outcome of a step of a long recording that is not its last.
 _UNFINISHED = object()
 
@@ -49,6 +51,7 @@ class _Job:
     """Called with the seconds of each run."""
     client: str = field(default_factory=CLIENT.get)
     queued_at: float = field(default_factory=perf_counter)
+    begun: bool = False
 
     @property
     def samples(self) -> int:
@@ -56,17 +59,18 @@ class _Job:
 
 
 class DynamicBatcher:
-    """A thread pool with a queue in which clients take turns, and that batches jobs.
+    """Threads with a queue in which clients take turns, and that batches jobs.
 
     Jobs never wait for a batch to fill: when a thread becomes free, the next job runs together with
     waiting jobs of similar length, if batching does not change the model's results. A long
-    recording gives up its thread after each second, so a short one waits for one window at most.
+    recording gives up its thread after each second, and a short one has a thread beside those that
+    long ones occupy, so it waits for one window at most.
 
     Args:
-        threads: number of threads.
+        threads: number of jobs that run at once, not counting that one.
         batch_seconds: most audio in a batch, including padding.
         started: called with the number of clips in a batch, and how long each waited.
-        niceness: added to that of the threads.
+        niceness: added to that of the threads for long recordings; a fifth for the others.
     """
 
     def __init__(
@@ -76,14 +80,21 @@ class DynamicBatcher:
         started: Callable[[int, Sequence[float]], None] = lambda size, waited: None,
         niceness: int = 5,
     ) -> None:
-        self._free = threads
+        self._threads = threads
+        self._running = {False: 0, True: 0}
         self._closed = False
         self._max_samples = int(batch_seconds * RATE)
         self._started = started
         self._short: FairQueue[_Job] = FairQueue()
         self._long: FairQueue[_Job] = FairQueue()
         self._short_turns = 0
-        self._pool = ThreadPoolExecutor(threads, "inference", partial(_lower_priority, niceness))
+        self._pools = {
+            long: ThreadPoolExecutor(threads, name, partial(_lower_priority, nice))
+            for long, name, nice in (
+                (False, "short", -(-niceness // _LONG_NICENESS)),
+                (True, "long", niceness),
+            )
+        }
 
     @property
     def waiting(self) -> int:
@@ -147,7 +158,8 @@ class DynamicBatcher:
     def close(self) -> None:
         """Wait for running jobs; waiting jobs are dropped."""
         self._closed = True
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
 
     async def _enqueue(self, job: _Job) -> Any:
         (self._long if job.long else self._short).put(job.client, job)
@@ -158,28 +170,38 @@ class DynamicBatcher:
 
     def _start(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._free and not self._closed and (jobs := self._take_batch()):
-            self._free -= 1
-            now = perf_counter()
-            self._started(len(jobs), [now - job.queued_at for job in jobs])
-            running = loop.run_in_executor(self._pool, _run_jobs, jobs)
+        while not self._closed and (jobs := self._take_batch()):
+            long = jobs[0].long
+            self._running[long] += 1
+            self._count_started([job for job in jobs if not job.begun])
+            running = loop.run_in_executor(self._pools[long], _run_jobs, jobs)
             running.add_done_callback(partial(self._finish, jobs))
 
+    def _count_started(self, jobs: Sequence[_Job]) -> None:
+        now = perf_counter()
+        for job in jobs:
+            job.begun = True
+        if jobs:
+            self._started(len(jobs), [now - job.queued_at for job in jobs])
+
     def _take_batch(self) -> list[_Job]:
-        """Take the next job, and those that are batched with it."""
+        """Take the next job that a thread is free for, and those that are batched with it."""
         for lane in (self._short, self._long):
             lane.keep(lambda job: not job.future.done())
-        if self._long and (self._short_turns >= _SHORT_TURNS or not self._short):
+        free = self._threads - sum(self._running.values())
+        short_free = min(self._threads - self._running[False], free + 1)
+        turn_of_long = self._short_turns >= _SHORT_TURNS or not (self._short and short_free > 0)
+        if self._long and free > 0 and turn_of_long:
             self._short_turns = 0
             return [self._long.take()]
-        if not self._short:
+        if not self._short or short_free <= 0:
             return []
         self._short_turns += 1
         first = self._short.take()
         if first.kind is None:
             return [first]
         # leave an equal share of the jobs to the other free threads
-        limit = -(-(len(self._short) + 1) // self._free)
+        limit = -(-(len(self._short) + 1) // short_free)
         chosen = [first, *self._batch_with(first, limit - 1)]
         self._short.keep(lambda job: job not in chosen)
         return chosen
@@ -197,7 +219,7 @@ class DynamicBatcher:
         return chosen
 
     def _finish(self, jobs: Sequence[_Job], done: asyncio.Future[_Ran]) -> None:
-        self._free += 1
+        self._running[jobs[0].long] -= 1
         ran = done.result()
         for job, outcome in zip(jobs, ran.outcomes, strict=True):
             job.step_done(ran.seconds / len(jobs))

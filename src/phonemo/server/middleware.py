@@ -211,7 +211,7 @@ class _RequestContext:
         self._update(message)
         if self._received > self._limits.body_bytes:
             raise _too_large(self._limits)
-        if not self._complete and self._will_be_late():
+        if self._will_be_late():
             raise _too_slow(self._limits)
         return message
 
@@ -237,7 +237,8 @@ class _RequestContext:
         """Whether the rest cannot arrive in time, even if the client becomes faster."""
         if self._elapsed() < _INITIAL_READ_SECONDS or not self._length:
             return False
-        possible = _SPEED_UP * self.bytes_per_second * (self._limits.read_seconds - self._elapsed())
+        seconds = max(0.0, self._limits.read_seconds - self._elapsed())
+        possible = _SPEED_UP * self.bytes_per_second * seconds
         return self._length - self._received > possible
 
     def _elapsed(self) -> float:

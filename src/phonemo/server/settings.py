@@ -125,8 +125,9 @@ class ServeConfig(BaseConfig):
     batch_seconds: Annotated[float, Field(ge=0)] = 4.0
     """Most audio in a batch of waiting requests; 0 disables batching."""
     niceness: Annotated[int, Field(ge=0, le=19)] = 5
-    """Added to the niceness of the inference threads and the decoders (Linux), so that they leave
-    the processor to the HTTP thread; the higher, the more other programs slow them down."""
+    """Added to the niceness of the inference threads for long recordings (Linux), and a fifth to
+    that of the others, so that they leave the processor to short ones and to the HTTP thread; the
+    higher, the more other programs slow them down."""
     activity: str = "energy"
     """Voice activity detector, as for ``phonemo predict --vad``."""
     grace_seconds: _Seconds = 30.0

@@ -65,8 +65,8 @@ def serve(limits: DecoderLimits, decode: Decode) -> None:
     """Decode one upload after another until the end of standard input."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     audio = AudioLimits(limits.max_seconds, limits.max_decoded_bytes)
-    is_installed()  # imports FFmpeg if it is there, before memory is limited
     map_large_blocks()
+    is_installed()  # imports FFmpeg if it is there, before memory is limited
     apply_rlimits(limits.memory_bytes)
     while (request := read_frame(source)) is not None:
         alarm(limits.alarm_seconds)

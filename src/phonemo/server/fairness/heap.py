@@ -17,6 +17,7 @@ from typing import Any
 _OPTIONS = {
     -3: 2**20,  # M_MMAP_THRESHOLD
     -1: 2**22,  # M_TRIM_THRESHOLD
+    -2: 2**20,  # M_TOP_PAD
     -8: 2,  # M_ARENA_MAX
 }
 
