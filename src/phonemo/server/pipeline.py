@@ -79,7 +79,8 @@ class Pipeline:
         self.batcher = DynamicBatcher(
             workers, config.batch_seconds, meters.started, config.niceness
         )
-        self._schedule = Schedule(config.limits, workers, meters)
+        self.schedule = Schedule(config.limits, workers, meters)
+        """When work is done, and the memory for it."""
         self._meters = meters
 
     def start(self) -> None:
@@ -112,7 +113,7 @@ class Pipeline:
             ApiError: as DecoderPool.decode.
         """
         began = perf_counter()
-        with self._schedule.admission() as turn:
+        with self.schedule.admission() as turn:
             waveforms = await self.decoders.decode_channels(
                 upload, file, options.channels, turn.admit_long
             )
@@ -153,7 +154,7 @@ class Pipeline:
     ) -> tuple[float, Vectors]:
         """Return the seconds of an upload, and its vectors for a profile; as ``recognize``."""
         began = perf_counter()
-        with self._schedule.admission() as turn:
+        with self.schedule.admission() as turn:
             waveforms = await self.decoders.decode_channels(upload, file, "mix", turn.admit_long)
             seconds = waveforms[0].seconds
             turn.admit(seconds)
@@ -162,7 +163,7 @@ class Pipeline:
 
     def missed_deadline(self, deadline: Deadline) -> ApiError:
         """Return the error of a request that was not done in time."""
-        return self._schedule.missed(deadline)
+        return self.schedule.missed(deadline)
 
     def _count(self, audio_seconds: float, timings: dict[str, float]) -> None:
         self._meters.audio.inc(audio_seconds)
