@@ -303,7 +303,7 @@ def test_an_app_can_be_started_again_after_it_was_closed():
         async with app.router.lifespan_context(app), asyncio.timeout(20):
             while app.service.state is State.STARTING:
                 await asyncio.sleep(0.01)
-            waveform = await app.service.pipeline.decode(io.BytesIO(wav(1)), "a.wav")
+            waveform = await app.service.pipeline.decoders.decode(io.BytesIO(wav(1)), "a.wav")
             assert waveform.seconds == 1
 
     asyncio.run(run())
