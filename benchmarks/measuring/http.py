@@ -18,17 +18,23 @@ class Reply:
 
 
 class Connection:
-    """A connection, kept open as long as the server keeps it open."""
+    """A connection, kept open as long as the server keeps it open.
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    Args:
+        port: the server's, on 127.0.0.1.
+        source: the address that the server sees; the system's choice without one.
+    """
+
+    def __init__(self, port: int, source: str | None = None) -> None:
+        self._port, self._source = port, source
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     async def ask(self, request: bytes) -> Reply:
         """Send a request and read its response."""
         if self._writer is None or self._reader is None or self._reader.at_eof():
-            opened = await asyncio.open_connection("127.0.0.1", self._port)
+            source = None if self._source is None else (self._source, 0)
+            opened = await asyncio.open_connection("127.0.0.1", self._port, local_addr=source)
             self._reader, self._writer = opened
         self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()

@@ -19,7 +19,8 @@ from websockets.sync.client import ClientConnection, connect
 PATH = "/v1/audio/emotions"
 BOUNDARY = "phonemo-soak"
 KIND = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-PATIENCE_SECONDS = 90.0
+#: Longer than the deadline of a recording of eight minutes.
+PATIENCE_SECONDS = 330.0
 FINISH = json.dumps({"type": "finish"})
 #: Tolerances of scores, and of numbers in texts.
 NEAR, NEAR_IN_TEXT = 1e-3, 2e-3

@@ -25,10 +25,10 @@ CONTAINERS = (
 #: Seconds, and the weight of recordings of that length.
 LENGTHS = ((0.7, 4), (3.0, 8), (8.0, 4), (45.0, 1))
 #: Just below the limit of one pass, where memory peaks.
-WHOLE_SECONDS, LONG_SECONDS = 28.0, 200.0
+WHOLE_SECONDS, LONG_SECONDS, MINUTES_SECONDS = 28.0, 200.0, 480.0
 TOO_LONG_SECONDS = 620.0
 WIDE_RATE = 48_000
-WHOLE = "whole.flac"
+WHOLE, MINUTES = "whole.flac", "minutes.flac"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,11 @@ def good_clips() -> list[Clip]:
     wide = np.repeat(cut(voices[-2], 5.0), WIDE_RATE // RATE)
     stereo = np.stack([wide, wide], axis=1)
     clips.append(Clip("wide.wav", encoded(stereo, "WAV", "FLOAT", WIDE_RATE), 6))
-    for name, seconds, weight in ((WHOLE, WHOLE_SECONDS, 1.0), ("long.flac", LONG_SECONDS, 0.5)):
+    for name, seconds, weight in (
+        (WHOLE, WHOLE_SECONDS, 1.0),
+        ("long.flac", LONG_SECONDS, 0.5),
+        (MINUTES, MINUTES_SECONDS, 0.0),  # sent by several_long only
+    ):
         clips.append(Clip(name, encoded(cut(voices[-1], seconds), "FLAC", "PCM_16"), weight))
     return clips
 

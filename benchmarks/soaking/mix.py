@@ -9,16 +9,18 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from soaking import asking
 from soaking.asking import Answers, ask, form, post
-from soaking.clips import WHOLE, Clip, flipped, fresh, good_clips, pcm, too_long
+from soaking.clips import MINUTES, WHOLE, Clip, flipped, fresh, good_clips, pcm, too_long
 from soaking.processes import tree
 
 FORMATS = ("json", "json", "verbose_json", "csv", "srt", "vtt", "rttm", "textgrid")
 PAGES = ("/", "/openapi.json", "/v1/models", "/web/main.js", "/web/base.css", "/no/such/page")
+LONG_AT_ONCE = 4
 SPOILT = ("200", "413", "415", "422")
 #: Invalid form fields, with the expected status.
 WRONG_FIELDS = (
@@ -67,6 +69,15 @@ def longest(to: Target, draw: random.Random) -> str:
     """The clip that takes the most memory; sent first by each client, during warm-up."""
     data = next(clip.data for clip in to.clips if clip.name == WHOLE)
     return str(post(to.port, data, WHOLE, phonemes=True)[0])
+
+
+def several_long(to: Target, draw: random.Random) -> str:
+    """Recordings of eight minutes at once; some may be too many for the server."""
+    data = next(clip.data for clip in to.clips if clip.name == MINUTES)
+    with ThreadPoolExecutor(LONG_AT_ONCE) as pool:
+        sent = [pool.submit(post, to.port, data, MINUTES) for _ in range(LONG_AT_ONCE)]
+        statuses = {one.result()[0] for one in sent}
+    return "200 or busy" if statuses <= {200, 429, 503} else str(sorted(statuses))
 
 
 def spoilt(to: Target, draw: random.Random) -> str:
@@ -232,6 +243,7 @@ KINDS: tuple[Kind, ...] = (
     (longest, 0.5, ("200",)),
     (good, 35, ("200",)),
     (other_length, 15, ("200",)),
+    (several_long, 0.3, ("200 or busy",)),
     (spoilt, 8, SPOILT),
     (no_audio, 5, ("415", "422")),
     (too_much, 2, ("413",)),

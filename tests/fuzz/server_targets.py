@@ -56,13 +56,17 @@ class Here:
         return load_waveform(upload.read(), limits=_AUDIO)
 
     async def decode_channels(
-        self, upload: BinaryIO, name: str, channels: Channels
+        self, upload: BinaryIO, name: str, channels: Channels, admit: Any
     ) -> tuple[Waveform, ...]:
         """As Decoders."""
         return load_channels(upload.read(), channels, limits=_AUDIO)
 
     async def recognize(
-        self, listener: EmotionRecognizer, clip: Waveform, options: PredictOptions
+        self,
+        listener: EmotionRecognizer,
+        clip: Waveform,
+        options: PredictOptions,
+        progress: Any = None,
     ) -> Prediction:
         """As Hearers."""
         return listener.predict_waveform(clip, options)

@@ -338,7 +338,7 @@ def test_results_under_load_equal_those_alone(recognizer):
         threads = [threading.Thread(target=ask, args=[place]) for place in range(24)]
         for one in threads:
             one.start()
-        until(lambda: len(found.service.pipeline.batcher._waiting) == 24)
+        until(lambda: found.service.pipeline.batcher.waiting == 24)
         release.set()
         for one in threads:
             one.join()
@@ -357,4 +357,4 @@ def test_inference_threads_have_lower_priority():
         async with hearers() as found:
             return await found.run(priority)
 
-    assert asyncio.run(act()) >= max(10, priority())
+    assert asyncio.run(act()) > priority() or priority() == 19

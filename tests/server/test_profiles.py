@@ -301,7 +301,7 @@ def test_creating_a_profile_takes_a_queue_slot(model, tmp_path):
             assert make(found.port, FILE).told == (429, "queue_full")
         go = threading.Event()
         found.call(lambda: asyncio.ensure_future(found.service.pipeline.batcher.run(go.wait)))
-        assert make(found.port, FILE).told == (504, "deadline_exceeded")
+        assert make(found.port, FILE).told == (503, "busy")
         assert found.service.admission.queue.in_use == 0
         go.set()
         found.call(found.service.stop)

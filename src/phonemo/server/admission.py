@@ -3,61 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from time import perf_counter
-
-from prometheus_client import Gauge
 
 from phonemo.server.api_errors import ApiError, too_many_requests
+from phonemo.server.fairness.shares import FairShares
 from phonemo.server.middleware import Meters
 from phonemo.server.settings import ServeLimits
 
-_FIRST_MEAN_SECONDS = 0.1
-_MEAN_WEIGHT = 0.1
-_MAX_RETRY_SECONDS = 30.0
+_MAX_RETRY_SECONDS = 600.0
 _REFUSALS_PER_SECOND = 100.0
 _MAX_DELAY_SECONDS = 1.0
-
-
-class Slots:
-    """A limited number of slots, each held for the length of a ``with`` block.
-
-    Args:
-        limit: the number of slots.
-        refusal: builds the error that is raised when all of them are in use.
-        gauge: a metric that follows the number in use.
-    """
-
-    def __init__(
-        self, limit: int, refusal: Callable[[Slots], ApiError], gauge: Gauge | None = None
-    ) -> None:
-        self.in_use = 0
-        self.mean_seconds = _FIRST_MEAN_SECONDS
-        """Running mean of how long a slot is held."""
-        self._limit, self._refusal, self._gauge = limit, refusal, gauge
-
-    def check_free(self) -> None:
-        """Raise the refusal when all slots are in use."""
-        if self.in_use >= self._limit:
-            raise self._refusal(self)
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold a slot; raise the refusal when all of them are in use."""
-        self.check_free()
-        began = perf_counter()
-        self._count(1)
-        try:
-            yield
-        finally:
-            self._count(-1)
-            self.mean_seconds += _MEAN_WEIGHT * (perf_counter() - began - self.mean_seconds)
-
-    def _count(self, change: int) -> None:
-        self.in_use += change
-        if self._gauge is not None:
-            self._gauge.inc(change)
 
 
 class Throttle:
@@ -84,22 +38,31 @@ class Throttle:
 
 
 class Admission:
-    """The limits on requests in progress; each of them refuses with 429.
+    """The limits on requests in progress, shared by clients; each of them refuses with 429.
 
     Args:
         limits: server limits.
         workers: number of recordings that are recognized at the same time.
-        meters: has the gauges of the queue and of the streams.
+        meters: has the gauges of the places.
     """
 
     def __init__(self, limits: ServeLimits, workers: int, meters: Meters) -> None:
         self._workers = workers
-        self.uploads = Slots(limits.uploads, _uploads_full)
-        """Requests whose body is being received."""
-        self.queue = Slots(limits.queue + workers, self._queue_full, meters.in_flight)
-        """Requests that wait for a worker or are processed by one."""
-        self.streams = Slots(limits.streams, _streams_full, meters.streams)
-        """Open live streams."""
+        self.uploads = FairShares(
+            limits.uploads, _uploads_full, meters.uploads, meters.yielded.labels("uploads").inc
+        )
+        """Requests whose body is being received; the slowest of a client yields first."""
+        self.queue = FairShares(
+            limits.queue + workers,
+            self._queue_full,
+            meters.in_flight,
+            meters.yielded.labels("queue").inc,
+        )
+        """Requests that wait for a worker or are processed by one; the newest yields first."""
+        self.streams = FairShares(
+            limits.streams, _streams_full, meters.streams, meters.yielded.labels("streams").inc
+        )
+        """Open live streams; the one that is silent for longest yields first."""
         self.throttle = Throttle()
         """Paces the refusals, so that clients that retry at once do not starve the others."""
 
@@ -108,17 +71,22 @@ class Admission:
         """Whether no request is in progress."""
         return not (self.uploads.in_use or self.queue.in_use or self.streams.in_use)
 
-    def _queue_full(self, queue: Slots) -> ApiError:
+    @property
+    def total(self) -> int:
+        """Requests and streams so far."""
+        return self.queue.total + self.streams.total
+
+    def _queue_full(self, queue: FairShares) -> ApiError:
         seconds = queue.in_use / self._workers * queue.mean_seconds
         message = f"{queue.in_use} recordings wait already; try again later"
         return too_many_requests("queue_full", message, min(_MAX_RETRY_SECONDS, seconds))
 
 
-def _uploads_full(uploads: Slots) -> ApiError:
+def _uploads_full(uploads: FairShares) -> ApiError:
     message = f"{uploads.in_use} requests are arriving already; try again later"
     return too_many_requests("queue_full", message, 1.0)
 
 
-def _streams_full(streams: Slots) -> ApiError:
+def _streams_full(streams: FairShares) -> ApiError:
     message = f"{streams.in_use} streams are open already; try again later"
     return too_many_requests("stream_limit", message, 5.0)

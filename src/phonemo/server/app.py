@@ -121,11 +121,13 @@ async def _lifespan(
 ) -> AsyncIterator[None]:
     starting = asyncio.create_task(app.service.start(open_all))
     starting.add_done_callback(partial(_log_failure, failed))
+    returning = asyncio.create_task(app.service.return_memory())
     try:
         yield
     finally:
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
+        for task in (starting, returning):
+            task.cancel()
+        await asyncio.gather(starting, returning, return_exceptions=True)
         await asyncio.to_thread(app.service.close)
 
 

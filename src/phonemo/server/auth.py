@@ -44,6 +44,8 @@ class AccessPolicy:
         self._rules = rules
         self.wants_key = bool(rules.keys)
         self.about_needs_key = self.wants_key and rules.about == "key"
+        self.proxies = frozenset(rules.proxies)
+        """Addresses of the proxies that are trusted to name their clients."""
         names = rules.hosts
         if names is None and is_loopback(host):
             names = (*_LOOPBACK_NAMES, f"[{host}]" if ":" in host else host)
@@ -72,6 +74,11 @@ class AccessPolicy:
         """Raise ApiError (401) like ``check_key`` where descriptions of the server need a key."""
         if self.about_needs_key:
             self.check_key(headers)
+
+    def key_digest(self, headers: Headers) -> str | None:
+        """Return the digest of the valid key of a request; None without one, or without keys."""
+        digests = [digest_of(key) for key in _keys_in(headers)] if self.wants_key else []
+        return next((one for one in digests if one in self._rules.keys), None)
 
     def check_origin(self, headers: Headers) -> None:
         """Raise ApiError (403) for a page of another origin.

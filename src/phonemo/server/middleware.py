@@ -54,6 +54,20 @@ class Meters:
             "decoders_replaced", "Decoder processes that were replaced.", ["reason"], **common
         )
         self.streams = Gauge("streams", "Open live streams.", **common)
+        self.uploads = Gauge("uploads", "Requests that are being received.", **common)
+        self.yielded = Counter(
+            "yielded", "Places that one client yielded to another.", ["place"], **common
+        )
+        self.audio_bytes = Gauge(
+            "waiting_audio_bytes", "Decoded audio of long recordings.", **common
+        )
+        self.backlog = Gauge(
+            "backlog_audio_seconds", "Audio of all recordings that is not processed yet.", **common
+        )
+        self.rate = Gauge(
+            "work_seconds_per_audio_second", "Measured speed of one worker; lower is faster.",
+            **common,
+        )  # fmt: skip
 
     def started(self, clips: int, waited: Sequence[float]) -> None:
         """Count a batch of clips and the seconds that each waited."""
@@ -85,6 +99,10 @@ HEADERS = {
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 2**26
 _INITIAL_READ_SECONDS = 5.0
 _UNAUTHORIZED = 401
+#: An upload may become so much faster than it was so far.
+_SPEED_UP = 2.0
+#: Key of a scope: the context of the request, for the rate at which it arrives.
+ARRIVAL = "phonemo.arrival"
 
 log = logging.getLogger("phonemo.server")
 
@@ -120,7 +138,7 @@ class LimitsMiddleware:
         began = perf_counter()
         scope = _normalize(scope)
         scope["request_id"] = secrets.token_hex(8)
-        context = _RequestContext(scope, receive, send, self._limits)
+        scope[ARRIVAL] = context = _RequestContext(scope, receive, send, self._limits)
         try:
             self._check(Headers(scope=scope))
             await self._app(scope, context.receive, context.send)
@@ -176,10 +194,15 @@ class _RequestContext:
         self._began = asyncio.get_running_loop().time()
         self._received = 0
         headers = Headers(scope=scope)
-        self._complete = (
-            "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
-        )
+        length = headers.get("content-length", "0")
+        self._length = int(length) if length.isdigit() else 0
+        self._complete = "transfer-encoding" not in headers and length == "0"
         self._id: str = scope["request_id"]
+
+    @property
+    def bytes_per_second(self) -> float:
+        """At which the body has arrived so far."""
+        return self._received / max(self._elapsed(), 0.1)
 
     async def receive(self) -> Message:
         """Receive more of the request; raise ApiError (413, 408) past its limits."""
@@ -189,12 +212,12 @@ class _RequestContext:
             async with asyncio.timeout_at(self._began + self._read_deadline()):
                 message = await self._receive()
         except TimeoutError as error:
-            raise ApiError(
-                408, "read_timeout", "the request arrives too slowly; send it faster, or send less"
-            ) from error
+            raise _too_slow(self._limits) from error
         self._update(message)
         if self._received > self._limits.body_bytes:
             raise _too_large(self._limits)
+        if self._will_be_late():
+            raise _too_slow(self._limits)
         return message
 
     async def send(self, message: Message) -> None:
@@ -214,6 +237,17 @@ class _RequestContext:
         """Return the seconds after the head by which the next part of the body must arrive."""
         earned = self._received / self._limits.slowest_bytes_per_second
         return min(self._limits.read_seconds, _INITIAL_READ_SECONDS + earned)
+
+    def _will_be_late(self) -> bool:
+        """Whether the rest cannot arrive in time, even if the client becomes faster."""
+        if self._elapsed() < _INITIAL_READ_SECONDS or not self._length:
+            return False
+        seconds = max(0.0, self._limits.read_seconds - self._elapsed())
+        possible = _SPEED_UP * self.bytes_per_second * seconds
+        return self._length - self._received > possible
+
+    def _elapsed(self) -> float:
+        return asyncio.get_running_loop().time() - self._began
 
     def _update(self, message: Message) -> None:
         self._received += len(message.get("body", b""))
@@ -237,6 +271,12 @@ class _RequestContext:
                     self._update(await self._receive())
         except (TimeoutError, asyncio.CancelledError):  # or the server stops
             log.debug("%s: the rest of a refused request was not received", self._id)
+
+
+def _too_slow(limits: ServeLimits) -> ApiError:
+    message = "the request arrives too slowly; send it faster, or send less; all of it must arrive "
+    message += f"within {limits.read_seconds:g} s"
+    return ApiError(408, "read_timeout", message)
 
 
 def _too_large(limits: ServeLimits) -> ApiError:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from phonemo.annotations.call_summary import with_summary
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Channels, Waveform
+from phonemo.runtime.adaptation.pool import Vectors
 from phonemo.runtime.parts.channel_predictions import combine_channels, on_channel
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import PLAIN, PredictOptions
 from phonemo.runtime.workers import available_cpus
+from phonemo.server.api_errors import ApiError
 from phonemo.server.decoders.decoder_pool import PROGRAM, DecoderPool
 from phonemo.server.decoders.decoder_worker import DecoderLimits
 from phonemo.server.dynamic_batching import DynamicBatcher
+from phonemo.server.fairness.deadlines import Deadline
+from phonemo.server.fairness.schedule import Schedule, ScheduledWork
 from phonemo.server.middleware import Meters
 from phonemo.server.settings import ServeConfig, ServeLimits
 
 _ALARM_SLACK_SECONDS = 5.0
+_FEWEST_DECODERS = 2
 _STAGES = ("decode", "network", "phonemes")
 
 
@@ -65,13 +70,17 @@ class Pipeline:
     ) -> None:
         self.closed = False
         self.decoders = DecoderPool(
-            config.decoders or available_cpus(),
+            config.decoders or max(_FEWEST_DECODERS, available_cpus()),
             _decoder_limits(config.limits),
             config.limits.decode_seconds,
             lambda reason: meters.replaced.labels(reason).inc(),
             program,
         )
-        self.batcher = DynamicBatcher(workers, config.batch_seconds, meters.started)
+        self.batcher = DynamicBatcher(
+            workers, config.batch_seconds, meters.started, config.niceness
+        )
+        self.schedule = Schedule(config.limits, workers, meters)
+        """When work is done, and the memory for it."""
         self._meters = meters
 
     def start(self) -> None:
@@ -104,11 +113,15 @@ class Pipeline:
             ApiError: as DecoderPool.decode.
         """
         began = perf_counter()
-        waveforms = await self.decoders.decode_channels(upload, file, options.channels)
-        decoded = perf_counter()
-        predictions = await asyncio.gather(
-            *(self._recognize_channel(recognizer, one, options.predict) for one in waveforms)
-        )
+        with self.schedule.admission() as turn:
+            waveforms = await self.decoders.decode_channels(
+                upload, file, options.channels, turn.admit_long
+            )
+            turn.admit(sum(one.seconds for one in waveforms))
+            decoded = perf_counter()
+            predictions = await asyncio.gather(
+                *self._each_channel(recognizer, waveforms, options.predict, turn)
+            )
         prediction = _combined(predictions, recognizer, options)
         work = _slowest(predictions)
         waited = max(0.0, perf_counter() - decoded - sum(work.values()))
@@ -116,18 +129,41 @@ class Pipeline:
         self._count(sum(one.seconds for one in predictions), timings)
         return ServedPrediction(_narrow(prediction, options), timings)
 
-    async def _recognize_channel(
-        self, recognizer: EmotionRecognizer, waveform: Waveform, options: PredictOptions
-    ) -> Prediction:
-        prediction = await self.batcher.recognize(recognizer, waveform, options)
-        return on_channel(prediction, waveform.channel)
+    def _each_channel(
+        self,
+        recognizer: EmotionRecognizer,
+        waveforms: Sequence[Waveform],
+        options: PredictOptions,
+        turn: ScheduledWork,
+    ) -> list[Coroutine[Any, Any, Prediction]]:
+        return [self._recognize_channel(recognizer, one, options, turn) for one in waveforms]
 
-    async def decode(self, upload: BinaryIO, file: str) -> Waveform:
-        """Decode an upload; arguments and errors are those of ``recognize``."""
+    async def _recognize_channel(
+        self,
+        recognizer: EmotionRecognizer,
+        waveform: Waveform,
+        options: PredictOptions,
+        turn: ScheduledWork,
+    ) -> Prediction:
+        channel = waveform.channel
+        prediction = await self.batcher.recognize(recognizer, waveform, options, turn.progress)
+        return on_channel(prediction, channel)
+
+    async def vectors(
+        self, upload: BinaryIO, file: str, recognizer: EmotionRecognizer
+    ) -> tuple[float, Vectors]:
+        """Return the seconds of an upload, and its vectors for a profile; as ``recognize``."""
         began = perf_counter()
-        waveform = await self.decoders.decode(upload, file)
-        self._count(waveform.seconds, {"decode": perf_counter() - began})
-        return waveform
+        with self.schedule.admission() as turn:
+            waveforms = await self.decoders.decode_channels(upload, file, "mix", turn.admit_long)
+            seconds = waveforms[0].seconds
+            turn.admit(seconds)
+            self._count(seconds, {"decode": perf_counter() - began})
+            return seconds, await self.batcher.vectors(recognizer, waveforms[0])
+
+    def missed_deadline(self, deadline: Deadline) -> ApiError:
+        """Return the error of a request that was not done in time."""
+        return self.schedule.missed(deadline)
 
     def _count(self, audio_seconds: float, timings: dict[str, float]) -> None:
         self._meters.audio.inc(audio_seconds)

@@ -12,6 +12,10 @@ from fastapi import Request, Response
 from phonemo.errors import PhonemoError
 from phonemo.server.api_errors import ApiError, api_error_of, client_closed
 from phonemo.server.auth import AccessPolicy
+from phonemo.server.fairness.clients import CLIENT, client_of
+from phonemo.server.fairness.deadlines import deadline
+from phonemo.server.fairness.heap import clear_frames
+from phonemo.server.middleware import ARRIVAL
 from phonemo.server.service import Service
 
 Form = TypeVar("Form")
@@ -42,6 +46,7 @@ async def handle_upload(
     service.check_ready()
     access.check_origin(request.headers)
     access.check_key(request.headers)
+    CLIENT.set(client_of(request, access))
     try:
         return await _admit(service, request, read, respond)
     except ApiError as error:
@@ -56,9 +61,13 @@ async def run_with_deadline(
     """Await work, and cancel it at the deadline or when the client disconnects.
 
     Raises:
-        ApiError: past the deadline (504), client disconnected (499), or what the work raises.
+        ApiError: past the deadline (503, 504), client disconnected (499), or what the work raises.
     """
-    return await _until_disconnect(request, _before_deadline(service, work))
+    try:
+        return await _until_disconnect(request, _before_deadline(service, work))
+    except BaseException as error:
+        clear_frames(error)
+        raise
 
 
 @asynccontextmanager
@@ -82,23 +91,28 @@ async def _admit(
     respond: Callable[[Form], Awaitable[Response]],
 ) -> Response:
     """A slow client takes a queue slot once its request is complete; a full queue refuses first."""
-    admission = service.admission
-    admission.queue.check_free()
+    admission, client = service.admission, CLIENT.get()
+    admission.queue.check_free(client)
     async with AsyncExitStack() as stack:
-        with admission.uploads.slot():
+        with admission.uploads.task_slot(client, lambda: _rate_of(request)):
             form = await stack.enter_async_context(read(request))
-        with admission.queue.slot():
+        with admission.queue.task_slot(client):
             return await respond(form)
 
 
+def _rate_of(request: Request) -> float:
+    """Bytes per second at which a body arrives; the slowest upload of a client yields first."""
+    arrival = request.scope.get(ARRIVAL)
+    return 0.0 if arrival is None else float(arrival.bytes_per_second)
+
+
 async def _before_deadline(service: Service, work: Coroutine[Any, Any, Value]) -> Value:
-    seconds = service.limits.deadline_seconds
+    limits = service.limits
     try:
-        async with asyncio.timeout(seconds):
+        async with deadline(limits.deadline_seconds, limits.deadline_per_audio_second) as until:
             return await work
     except TimeoutError as error:
-        message = f"no answer within {seconds:g} s; send a shorter recording, or try again later"
-        raise ApiError(504, "deadline_exceeded", message) from error
+        raise service.pipeline.missed_deadline(until) from error
     except PhonemoError as error:
         raise api_error_of(error) from error
 

@@ -20,6 +20,7 @@ from phonemo.runtime.workers import available_cpus
 from phonemo.server.admission import Admission
 from phonemo.server.api_errors import ApiError, service_unavailable
 from phonemo.server.decoders.decoder_pool import PROGRAM
+from phonemo.server.fairness.heap import release_memory
 from phonemo.server.middleware import Meters
 from phonemo.server.model_registry import ModelRegistry
 from phonemo.server.pipeline import Pipeline, RecognizeOptions
@@ -27,6 +28,7 @@ from phonemo.server.settings import ServeConfig, ServeLimits
 
 #: Longest pause between two attempts to warm up.
 _LONGEST_PAUSE_SECONDS = 30.0
+_IDLE_SECONDS = 2.0
 
 log = logging.getLogger("phonemo.server")
 
@@ -101,6 +103,15 @@ class Service:
                 self.waits_for = f"{error}; tried again in {pause:g} s"
                 log.warning("warm-up: %s", self.waits_for)
                 await asyncio.sleep(pause)
+
+    async def return_memory(self) -> None:
+        """Return freed memory to the system whenever the server has become idle."""
+        returned = self.admission.total
+        while True:
+            await asyncio.sleep(_IDLE_SECONDS)
+            if self.admission.is_idle and self.admission.total != returned:
+                returned = self.admission.total
+                await asyncio.to_thread(release_memory)
 
     @property
     def state(self) -> State:

@@ -28,11 +28,14 @@ class ServeLimits(BaseConfig):
     """Time to receive a request after its head; 408 read_timeout. Also the time after which a
     connection is closed whose client stops reading the response."""
     slowest_bytes_per_second: _Count = 1024
-    """Slowest rate of a request after its first five seconds; 408 read_timeout."""
+    """Slowest rate of a request after its first five seconds; 408 read_timeout. So is a body that
+    would be late at twice its rate so far, by its Content-Length."""
     header_seconds: _Seconds = 10.0
     """Time to receive the head of a request; the connection is then closed."""
     queue: Annotated[int, Field(ge=0)] = 16
-    """Requests that may wait, in addition to those being processed; 429 queue_full."""
+    """Requests that may wait, in addition to those being processed; 429 queue_full. These places,
+    ``uploads``, ``streams`` and ``connections`` are shared by clients: when all are in use, the
+    client that holds most of them yields one to a client that holds fewer."""
     connections: _Count = 1000
     """Open connections; further ones are closed at once. Fewer if the system's limit on open files
     is lower."""
@@ -40,7 +43,14 @@ class ServeLimits(BaseConfig):
     """Requests that may be received at the same time; they enter the queue once they are complete;
     429 queue_full."""
     deadline_seconds: _Seconds = 60.0
-    """Time from the last byte of a request to its response; 504 deadline_exceeded."""
+    """Time from the last byte of a request to its response; 503 busy, or 504 deadline_exceeded
+    where the recording is too long for it. A request that cannot meet it by estimate is refused at
+    once, with 503 busy or 413 audio_too_long."""
+    deadline_per_audio_second: Annotated[float, Field(ge=0)] = 0.5
+    """Seconds that each second of audio adds to the deadline."""
+    waiting_audio_bytes: _Count = 2**27
+    """Most bytes of decoded audio of all recordings above 30 s together; further ones wait, not
+    decoded. One that needs more is processed alone."""
     decode_seconds: _Seconds = 15.0
     """Time to decode one recording; the decoder process is then replaced; 504 decoder_timeout."""
     decoder_bytes: _Count = 2**29
@@ -50,7 +60,11 @@ class ServeLimits(BaseConfig):
     stream_seconds: _Seconds = 3600.0
     """Longest live stream, in audio or in real time; it then gets its result and is closed."""
     stream_idle_seconds: _Seconds = 30.0
-    """Longest time without a message in a live stream; it then gets its result and is closed."""
+    """Longest time without samples or a command in a live stream; it then gets its result and is
+    closed."""
+    stream_messages_per_second: _Count = 1000
+    """Most messages in a live stream, beside one for each 10 ms of its audio; a flood of tiny ones
+    closes it with 1008."""
     stream_message_bytes: _Count = 2**18
     """Largest message in a live stream; a larger one closes it with 1009."""
     profile_bytes: _Count = 2**17
@@ -72,6 +86,9 @@ class ServeAccess(BaseConfig):
     hosts: tuple[str, ...] | None = None
     """Accepted names in the Host header; null is any, but on a loopback address only its own names,
     which prevents DNS rebinding."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies, whose X-Forwarded-For names the client that places are shared
+    by; it is ignored from any other address."""
     metrics: bool = True
     """Whether to serve /metrics."""
     about: Literal["open", "key"] = "open"
@@ -106,9 +123,14 @@ class ServeConfig(BaseConfig):
     workers: _Count | None = None
     """Recordings processed at the same time; null is one per CPU."""
     decoders: _Count | None = None
-    """Decoder processes; null is one per CPU."""
+    """Decoder processes; null is one per CPU, at least two. With two or more, one of them takes
+    only recordings of up to 30 s."""
     batch_seconds: Annotated[float, Field(ge=0)] = 4.0
     """Most audio in a batch of waiting requests; 0 disables batching."""
+    niceness: Annotated[int, Field(ge=0, le=19)] = 5
+    """Added to the niceness of the inference threads for long recordings (Linux), and a fifth to
+    that of the others, so that they leave the processor to short ones and to the HTTP thread; the
+    higher, the more other programs slow them down."""
     activity: str = "energy"
     """Voice activity detector, as for ``phonemo predict --vad``."""
     grace_seconds: _Seconds = 30.0

@@ -20,6 +20,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from phonemo.errors import ModelError, PhonemoError, UsageError, safe_name
 from phonemo.server.app import PhonemoApp, create_app
+from phonemo.server.fairness.connections import ConnectionPlaces
+from phonemo.server.fairness.heap import map_large_blocks
 from phonemo.server.refusals.request_heads import HEAD_BYTES, RefusingProtocol
 from phonemo.server.service import State
 from phonemo.server.settings import ServeConfig, ServeLimits
@@ -68,7 +70,7 @@ class _WriteTimeoutMixin:
             self._write_timer.cancel()
 
 
-def websocket_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
+def websocket_protocol(limits: ServeLimits, places: ConnectionPlaces) -> type[asyncio.Protocol]:
     """Return the WebSocket protocol with the limits of a stream."""
 
     class StreamProtocol(_WriteTimeoutMixin, WebSocketsSansIOProtocol):
@@ -80,10 +82,14 @@ def websocket_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
             if self.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
                 self.transport.abort()
 
+        def connection_lost(self, exc: Exception | None) -> None:
+            places.close(self.transport)
+            super().connection_lost(exc)
+
     return StreamProtocol
 
 
-def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
+def http_protocol(limits: ServeLimits, places: ConnectionPlaces) -> type[asyncio.Protocol]:
     """Return the HTTP protocol with timeouts for request heads and for responses."""
 
     class TimeoutProtocol(_WriteTimeoutMixin, RefusingProtocol):
@@ -96,8 +102,7 @@ def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
                 transport.max_size = _READ_BYTES
             super().connection_made(transport)
             self._start_head_timer()
-            if len(self.connections) > limits.connections:
-                transport.abort()
+            places.open(transport, self._waits_for_head)
 
         def on_response_complete(self) -> None:
             self._head_timer.cancel()
@@ -106,15 +111,19 @@ def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._head_timer.cancel()
+            places.close(self.transport)
             super().connection_lost(exc)
 
         def _start_head_timer(self) -> None:
             self._head_timer = self.loop.call_later(limits.header_seconds, self._close_without_head)
 
         def _close_without_head(self) -> None:
-            upgraded = self.transport.get_protocol() is not self
-            if self.conn.their_state is h11.IDLE and not upgraded:
+            if self._waits_for_head():
                 self.transport.close()
+
+        def _waits_for_head(self) -> bool:
+            upgraded = self.transport.get_protocol() is not self
+            return self.conn.their_state is h11.IDLE and not upgraded
 
     return TimeoutProtocol
 
@@ -148,6 +157,7 @@ def run(
         PhonemoError: a model cannot be opened.
     """
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns about bad requests
+    map_large_blocks()
     config = _limit_connections(config, _raise_file_limit())
     listening = _bind(config)
     app = create_app(config, failed=lambda error: server.give_up(error))
@@ -245,15 +255,16 @@ def _limit_connections(config: ServeConfig, files: int | None) -> ServeConfig:
 
 
 def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn.Config:
+    places = ConnectionPlaces(config.limits.connections)
     return uvicorn.Config(
         app,
         loop="asyncio",  # installed uvloop must not change the meaning of the limits
-        http=http_protocol(config.limits),
+        http=http_protocol(config.limits, places),
         h11_max_incomplete_event_size=HEAD_BYTES,
-        ws=websocket_protocol(config.limits),
+        ws=websocket_protocol(config.limits, places),
         ws_max_size=2 * config.limits.stream_message_bytes,  # the route refuses smaller ones
         ws_ping_interval=_PING_SECONDS,
-        ws_ping_timeout=_PING_SECONDS,
+        ws_ping_timeout=None,  # a pong waits behind samples; without any, the stream idles
         ws_per_message_deflate=False,
         lifespan="on",
         log_level="info" if access_log else "error",  # it warns about clients' mistakes

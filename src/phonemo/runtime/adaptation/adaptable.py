@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import copy
 from functools import partial
@@ -101,6 +101,19 @@ def window_vectors(listener: Adaptable, pieces: Iterable[Samples]) -> Vectors:
     Raises:
         ModelError: the network fails.
     """
+    steps = window_vector_steps(listener, pieces)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            vectors: Vectors = end.value
+            return vectors
+
+
+def window_vector_steps(
+    listener: Adaptable, pieces: Iterable[Samples]
+) -> Generator[None, None, Vectors]:
+    """As ``window_vectors``, but yield after each window."""
     windows = SlidingWindows(listener.window_seconds)
     track = VadTrack(detector_of(listener.activity))
     rows, total = [], 0.0
@@ -109,6 +122,7 @@ def window_vectors(listener: Adaptable, pieces: Iterable[Samples]) -> Vectors:
         if window.start % (2 * windows.hop) == 0 and seconds >= LEAST_SPEECH_SECONDS:
             rows.append(listener.vector_of(window.samples))
             total += seconds
+        yield
     return _stack_vectors(rows, total)
 
 

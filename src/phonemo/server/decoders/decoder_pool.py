@@ -6,7 +6,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any, BinaryIO, cast
@@ -18,6 +19,8 @@ from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.errors import AudioError
 from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
 from phonemo.server.decoders.decoder_worker import DecoderLimits, read_frame, write_frame
+from phonemo.server.fairness.client_turns import FairQueue
+from phonemo.server.fairness.clients import CLIENT
 from phonemo.server.refusals.client_texts import text_for_clients
 
 #: Python arguments that start a decoder; tests replace them with one that crashes or hangs.
@@ -26,6 +29,10 @@ PROGRAM = ("-m", "phonemo.server.decoders.decoder_worker")
 #: Most bytes of a reply besides the samples.
 _HEAD_BYTES = 2**16
 
+#: Longer recordings are decoded in a lane of their own.
+SHORT_SECONDS = 30.0
+
+Admit = Callable[[float], Awaitable[None]]
 _Request = dict[str, Any]
 _Frame = tuple[dict[str, Any], bytes]
 
@@ -56,7 +63,7 @@ class DecoderPool:
         """Whether uploads have no time limit, as at the start of a busy machine's server."""
         self._seconds, self._replaced = seconds, replaced
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
-        self._idle: asyncio.Queue[_DecoderProcess] = asyncio.Queue()
+        self._desk = _Desk(count)
         self._all: set[_DecoderProcess] = set()
         self._closed = False
         self._count = count
@@ -68,10 +75,10 @@ class DecoderPool:
 
     async def decode(self, upload: BinaryIO, name: str) -> Waveform:
         """Decode the mix of an upload; arguments and errors are those of ``decode_channels``."""
-        return (await self.decode_channels(upload, name, "mix"))[0]
+        return (await self.decode_channels(upload, name, "mix", _admitted))[0]
 
     async def decode_channels(
-        self, upload: BinaryIO, name: str, channels: Channels
+        self, upload: BinaryIO, name: str, channels: Channels, admit: Admit
     ) -> tuple[Waveform, ...]:
         """Decode the chosen channels of an upload.
 
@@ -79,13 +86,22 @@ class DecoderPool:
             upload: content of a file.
             name: its name in messages.
             channels: "split" gives each channel with sound, anything else gives one waveform.
+            admit: awaited with the seconds of a recording above SHORT_SECONDS, all of its channels
+                together, before it is decoded; it may raise.
 
         Raises:
             AudioError: the audio cannot be used.
             ApiError: decoding crashes the decoder (422) or takes too long (504), or the file is not
-                audio (415).
+                audio (415); or what ``admit`` raises.
         """
-        head, data = await self._decode_with_retry(upload, {"name": name, "channels": channels})
+        request = {"name": name, "channels": channels}
+        head, data = await self._decode_with_retry(
+            upload, request | {"most_seconds": SHORT_SECONDS}, long=False
+        )
+        if "audio_seconds" in head:
+            await admit(head["audio_seconds"])
+            upload.seek(0)
+            head, data = await self._decode_with_retry(upload, request, long=True)
         if "code" not in head:
             return _waveforms(head["channels"], data)
         if head["foreign"]:
@@ -103,30 +119,32 @@ class DecoderPool:
         process = _DecoderProcess(self._command, self._max_reply_bytes)
         self._all.add(process)
         self._threads.submit(process.start)  # a failed start is repeated on use
-        self._idle.put_nowait(process)
+        self._desk.add(process)
 
-    async def _decode_with_retry(self, upload: BinaryIO, request: _Request) -> _Frame:
+    async def _decode_with_retry(self, upload: BinaryIO, request: _Request, long: bool) -> _Frame:
         """Retry once after a lost process: it may have been killed from outside."""
         try:
-            return await self._decode_once(upload, request)
+            return await self._decode_once(upload, request, long)
         except _WorkerDiedError:
             upload.seek(0)
         try:
-            return await self._decode_once(upload, request)
+            return await self._decode_once(upload, request, long)
         except _WorkerDiedError as error:
             message = f"{request['name']}: it crashes the decoder; convert it to WAV or FLAC"
             raise ApiError(422, "invalid_audio", message, "file") from error
 
-    async def _decode_once(self, upload: BinaryIO, request: _Request) -> _Frame:
+    async def _decode_once(self, upload: BinaryIO, request: _Request, long: bool) -> _Frame:
         if self._closed:
             raise service_unavailable("stopping", "the server stops")
-        process = await self._idle.get()
-        task = asyncio.ensure_future(self._run(process, upload, request))
+        process = await self._desk.take(long)
+        task = asyncio.ensure_future(self._run(process, upload, request, long))
         task.add_done_callback(_retrieve_exception)
         # the request may be cancelled; the process returns to the pool when it is done
         return await asyncio.shield(task)
 
-    async def _run(self, process: _DecoderProcess, upload: BinaryIO, request: _Request) -> _Frame:
+    async def _run(
+        self, process: _DecoderProcess, upload: BinaryIO, request: _Request, long: bool
+    ) -> _Frame:
         loop = asyncio.get_running_loop()
         timer = None if self.patient else loop.call_later(self._seconds, process.stop)
         reusable = False
@@ -147,12 +165,13 @@ class DecoderPool:
         finally:
             if timer is not None:
                 timer.cancel()
-            self._release(process, reusable and not process.stopped)
+            self._release(process, reusable and not process.stopped, long)
 
-    def _release(self, process: _DecoderProcess, reusable: bool) -> None:
+    def _release(self, process: _DecoderProcess, reusable: bool, long: bool) -> None:
         """Return a process to the pool, or replace one that may have unread output."""
+        self._desk.finished(long)
         if reusable:
-            self._idle.put_nowait(process)
+            self._desk.add(process)
             return
         self._all.discard(process)
         process.end()
@@ -165,6 +184,59 @@ class DecoderPool:
             f"{name}: not decoded within {self._seconds:g} s; try again, or send a shorter file"
         )
         return ApiError(504, "decoder_timeout", message, "file")
+
+
+class _Desk:
+    """Gives idle processes to uploads: clients take turns, and short recordings have a lane.
+
+    Args:
+        count: number of processes; with two or more, one of them decodes no long recording.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._most_long = max(1, count - 1)
+        self._long_running = 0
+        self._idle: deque[_DecoderProcess] = deque()
+        self._short: FairQueue[asyncio.Future[_DecoderProcess]] = FairQueue()
+        self._long: FairQueue[asyncio.Future[_DecoderProcess]] = FairQueue()
+
+    async def take(self, long: bool) -> _DecoderProcess:
+        """Wait for a process."""
+        given: asyncio.Future[_DecoderProcess] = asyncio.get_running_loop().create_future()
+        (self._long if long else self._short).put(CLIENT.get(), given)
+        self._dispatch()
+        try:
+            return await given
+        except asyncio.CancelledError:
+            if given.done() and not given.cancelled():
+                self.finished(long)
+                self.add(given.result())
+            raise
+
+    def finished(self, long: bool) -> None:
+        """Count an upload that no longer has a process."""
+        self._long_running -= long
+
+    def add(self, process: _DecoderProcess) -> None:
+        """Give an idle process to the next upload."""
+        self._idle.append(process)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        for lane in (self._short, self._long):
+            lane.keep(lambda given: not given.done())
+        while self._idle:
+            if self._short:
+                self._short.take().set_result(self._idle.popleft())
+            elif self._long and self._long_running < self._most_long:
+                self._long_running += 1
+                self._long.take().set_result(self._idle.popleft())
+            else:
+                return
+
+
+async def _admitted(seconds: float) -> None:
+    """Admit any recording."""
 
 
 class _WorkerDiedError(Exception):

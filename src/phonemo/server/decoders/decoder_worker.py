@@ -19,14 +19,20 @@ from typing import Any, BinaryIO
 
 from phonemo.audio import RATE, AudioLimits, Channels, Waveform, channel_count
 from phonemo.audio.containers import HEAD_BYTES, sniff_format
-from phonemo.audio.decode import BYTES_PER_SAMPLE
+from phonemo.audio.decode import BYTES_PER_SAMPLE, open_audio
 from phonemo.audio.each_channel import load_channels
 from phonemo.audio.formats.ffmpeg import is_installed
 from phonemo.errors import AudioError
 from phonemo.files import loads_json
+from phonemo.server.fairness.heap import map_large_blocks, release_memory
 
 _SIZES = struct.Struct("<QQ")
 _UNLIMITED = 2**63
+#: Uploads of fewer bytes are decoded without a look at their length.
+_FEW_BYTES = 2**17
+#: A recording without a length in its header is taken for one of so few bytes per second.
+_FEWEST_BYTES_PER_SECOND = 2000
+_LARGE_BYTES = 2**22
 
 Decode = Callable[[BinaryIO, Channels, AudioLimits], Sequence[Waveform]]
 
@@ -59,15 +65,24 @@ def serve(limits: DecoderLimits, decode: Decode) -> None:
     """Decode one upload after another until the end of standard input."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     audio = AudioLimits(limits.max_seconds, limits.max_decoded_bytes)
+    map_large_blocks()
     is_installed()  # imports FFmpeg if it is there, before memory is limited
     apply_rlimits(limits.memory_bytes)
     while (request := read_frame(source)) is not None:
         alarm(limits.alarm_seconds)
         head, data = request
-        reply, pieces = _reply(Upload(data, head["name"]), head["channels"], audio, decode)
+        upload = Upload(data, head["name"])
+        if (seconds := _longer_seconds(upload, head, audio)) is not None:
+            write_frame(target, {"audio_seconds": seconds})
+            del request, data, upload
+            continue
+        reply, pieces = _reply(upload, head["channels"], audio, decode)
         write_frame(target, reply, *pieces)
         alarm(0)
-        del request, data, pieces  # an idle process holds no audio
+        large = len(data) + sum(map(len, pieces)) > _LARGE_BYTES
+        del request, data, upload, pieces  # an idle process holds no audio
+        if large:
+            release_memory()
 
 
 def read_frame(
@@ -101,6 +116,26 @@ def write_frame(stream: BinaryIO, head: dict[str, Any], *data: bytes | memoryvie
     for piece in data:
         stream.write(piece)
     stream.flush()
+
+
+def _longer_seconds(upload: Upload, head: dict[str, Any], limits: AudioLimits) -> float | None:
+    """Seconds of all channels that will be decoded, where they are more than the request takes.
+
+    None where it takes as many, and where the recording cannot be opened: decoding it says why.
+    """
+    most, size = head.get("most_seconds"), len(upload.getbuffer())
+    if most is None or size <= _FEW_BYTES:
+        return None
+    try:
+        with open_audio(upload, None, limits) as audio:
+            count = audio.channels if head["channels"] == "split" else 1
+            longest = min(limits.max_seconds, size / _FEWEST_BYTES_PER_SECOND)
+            seconds = longest if audio.frames is None else audio.frames / audio.rate
+    except (AudioError, MemoryError):
+        return None
+    finally:
+        upload.seek(0)
+    return count * seconds if count * seconds > most else None
 
 
 def _reply(

@@ -193,15 +193,15 @@ async def _create(
     for upload in uploads:
         file = named_upload(upload)
         try:
-            waveform = await service.pipeline.decode(upload.file, file)
+            seconds, vectors = await service.pipeline.vectors(upload.file, file, recognizer)
         except (ApiError, PhonemoError) as error:
             api_error = _recording_error(error, len(uploads))
             pool.failed += 1
             left_out.append({"file": file, "code": api_error.code, "message": str(api_error)})
             continue
-        total += waveform.seconds
+        total += seconds
         _check_total(total, service.limits.profile_seconds)
-        if not pool.take(await service.pipeline.batcher.vectors(recognizer, waveform)):
+        if not pool.take(vectors):
             message = f"{file}: no speech; it is left out"
             left_out.append({"file": file, "code": "no_speech", "message": message})
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter, WebSocket
-from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from phonemo.annotations.prediction import ProfileMark
@@ -26,11 +26,14 @@ from phonemo.runtime.sliding import Event
 from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from phonemo.server.api_errors import ApiError, api_error_of
 from phonemo.server.auth import SUBPROTOCOL, AccessPolicy, offered
+from phonemo.server.fairness.clients import CLIENT, client_of
 from phonemo.server.profile_store import check_adaptable
-from phonemo.server.request_handling import race_tasks
 from phonemo.server.routes.responses import prediction_data
+from phonemo.server.routes.stream_inbox import StreamInbox
 from phonemo.server.routes.stream_query import Query, decoder_of, parse_query
 from phonemo.server.service import Service
+
+Samples = npt.NDArray[np.float32]
 
 _KINDS = ("finish", "reset", "profile")
 _EXPECTED = (
@@ -96,7 +99,7 @@ def _reset_everything(data: dict[str, Any]) -> bool:
 
 #: HTTP status -> WebSocket close code (RFC 6455 and its registry); 1008 (policy) for the rest.
 _CLOSE_CODES = {413: 1009, 429: 1013, 500: 1011, 503: 1013, 504: 1013}
-_DONE, _RESTART = 1000, 1012
+_DONE, _RESTART, _BUSY = 1000, 1012, 1013
 
 log = logging.getLogger("phonemo.server")
 
@@ -136,10 +139,20 @@ async def _run_stream(websocket: WebSocket, service: Service, access: AccessPoli
     if query.adapt:
         check_adaptable(recognizer)
     recognizer = service.registry.adapted(name, query.profile, None)
-    with service.admission.streams.slot(), decoder_of(query, service.limits) as decoder:
-        live = _Stream(websocket, service, name, recognizer, query, decoder)
+    CLIENT.set(client_of(websocket, access))
+    inbox = StreamInbox(websocket, service.limits, service.stopping)
+    streams = service.admission.streams
+    with (
+        streams.slot(CLIENT.get(), inbox.close, lambda: inbox.active_at) as place,
+        decoder_of(query, service.limits) as decoder,
+        inbox.receiving(),
+    ):
+        live = _Stream(websocket, service, name, recognizer, query, decoder, inbox)
         await live.send_ready()
         await websocket.send_json(await live.run())
+    if place.yielded:
+        await websocket.close(_BUSY, "stream_limit")
+    else:
         await websocket.close(_RESTART if service.stopping.is_set() else _DONE)
 
 
@@ -154,11 +167,12 @@ class _Stream:
         recognizer: EmotionRecognizer,
         query: Query,
         decoder: SampleDecoder,
+        inbox: StreamInbox,
     ) -> None:
         self._websocket, self._service, self._model = websocket, service, model
-        self._query, self._decoder = query, decoder
+        self._query, self._decoder, self._inbox = query, decoder, inbox
         self._use(recognizer)
-        self._bytes = self._samples = 0
+        self._samples, self._has_samples = 0, False
         self._began = asyncio.get_running_loop().time()
 
     async def send_ready(self) -> None:
@@ -179,10 +193,11 @@ class _Stream:
             if isinstance(message, Command):
                 await self._execute(message)
             else:
-                await self._send_events(await self._run(partial(self._push, message)))
+                self._has_samples = True
+                await self._push(partial(self._decoder.push, message))
             if self._is_over():
                 break
-        await self._send_events(await self._run(self._push_last))
+        await self._push(self._decoder.finish)
         events, prediction = await self._run(self._recognizer.finish)
         await self._send_events(events)
         final = {"type": "final", "prediction": prediction_data(self._model, prediction)}
@@ -201,7 +216,7 @@ class _Stream:
                 raise _invalid("reset: this stream does not adapt; open it with adapt=true")
             self._recognizer.reset_profile(everything=command.everything)
         else:
-            if self._bytes:
+            if self._has_samples:
                 raise _invalid("profile: send it before the first samples")
             self._use(
                 self._service.registry.adapted(self._model, self._query.profile, command.profile)
@@ -222,39 +237,25 @@ class _Stream:
 
     async def _receive(self) -> bytes | Command | None:
         """Return the next samples or command; None at the end of the stream."""
-        if self._service.stopping.is_set():
-            return None
-        async with race_tasks(self._websocket.receive(), self._service.stopping.wait()) as tasks:
-            done, _ = await asyncio.wait(
-                tasks,
-                timeout=self._service.limits.stream_idle_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            return self._content(tasks[0].result()) if tasks[0] in done else None
+        message = await self._inbox.next()
+        if not isinstance(message, str):
+            return message
+        command = command_of(message, self._service.limits.profile_bytes)
+        return None if command.kind == "finish" else command
 
-    def _content(self, message: Message) -> bytes | Command | None:
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", 1006))
-        pcm = message.get("bytes")
-        if pcm is None:
-            text = message.get("text") or ""
-            command = command_of(text, self._service.limits.profile_bytes)
-            return None if command.kind == "finish" else command
-        if len(pcm) > self._service.limits.stream_message_bytes:
-            raise _too_large(self._service)
-        samples: bytes = pcm
-        return samples
+    async def _push(self, decode: Callable[[], Samples]) -> None:
+        """Decode, and recognize second by second, so that other work has its turns between."""
+        events, rest = await self._run(partial(self._push_second, decode))
+        await self._send_events(events)
+        for start in range(0, len(rest), self._decoder.rate):
+            piece = rest[start : start + self._decoder.rate]
+            await self._send_events(await self._run(partial(self._recognizer.push, piece)))
 
-    def _push(self, data: bytes) -> list[Event]:
-        self._bytes += len(data)
-        return self._push_samples(self._decoder.push(data))
-
-    def _push_last(self) -> list[Event]:
-        return self._push_samples(self._decoder.finish())
-
-    def _push_samples(self, samples: npt.NDArray[np.float32]) -> list[Event]:
+    def _push_second(self, decode: Callable[[], Samples]) -> tuple[list[Event], Samples]:
+        """Decode and recognize the first second; return its events and the other samples."""
+        samples, rate = decode(), self._decoder.rate
         self._samples += len(samples)
-        return self._recognizer.push(samples)
+        return self._recognizer.push(samples[:rate]), samples[rate:]
 
     async def _run(self, call: Any) -> Any:
         return await self._service.pipeline.batcher.run(call)
@@ -274,9 +275,3 @@ def _profile_of(mark: ProfileMark | None) -> dict[str, Any]:
 
 def _invalid(message: str) -> ApiError:
     return ApiError(400, "invalid_message", message)
-
-
-def _too_large(service: Service) -> ApiError:
-    limit = service.limits.stream_message_bytes
-    message = f"the message is too large; send at most {limit} bytes at once"
-    return ApiError(413, "message_too_large", message)

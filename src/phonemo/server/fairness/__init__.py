@@ -1,0 +1,1 @@
+"""What divides a server between its clients: places, turns, time and memory."""
