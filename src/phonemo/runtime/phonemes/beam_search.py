@@ -77,7 +77,7 @@ def _step(beam: _Beam, frame: npt.NDArray[np.float64], model: PhonemeModel) -> _
             if before > 0:
                 longer = _extended(prefix, symbol, model)
                 _add(paths, prefixes, longer, 0.0, before * float(frame[symbol]))
-    rows = [(prefixes[key], *map(float, pair)) for key, pair in paths.items()]
+    rows = [(prefixes[key], pair[0], pair[1]) for key, pair in paths.items()]
     kept = sorted(rows, key=lambda row: -_rank(*row))[: model.settings.beam]
     scale = max(ended + open_ for _, ended, open_ in kept) or 1.0
     return [(prefix, ended / scale, open_ / scale) for prefix, ended, open_ in kept]

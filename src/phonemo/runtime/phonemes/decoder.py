@@ -12,7 +12,7 @@ import numpy.typing as npt
 from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio.frames import FrameGrid
 from phonemo.errors import UsageError
-from phonemo.runtime.phonemes.alignment import decode_phonemes, to_spans
+from phonemo.runtime.phonemes.alignment import recognized_spans, to_spans
 
 if TYPE_CHECKING:
     from phonemo.runtime.phonemes.language_model import PhonemeModel
@@ -71,12 +71,12 @@ class PhonemeDecoder:
             samples: the recording, (sample,) at 16 kHz.
         """
         if self.model is None or self.options.decoding == "best-path":
-            aligned = decode_phonemes(log_posteriors)
+            spans = recognized_spans(log_posteriors, symbols, grid, len(samples))
         else:
             from phonemo.runtime.phonemes.beam_search import decode_with
 
             aligned = decode_with(log_posteriors, self.model)
-        spans = to_spans(aligned, log_posteriors, symbols, grid, len(samples))
+            spans = to_spans(aligned, log_posteriors, symbols, grid, len(samples))
         return self.refined(spans, samples)
 
     def refined(

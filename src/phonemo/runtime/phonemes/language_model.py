@@ -24,6 +24,11 @@ Floats = npt.NDArray[np.float32]
 #: Longer contexts have too many entries for a dense table.
 ORDERS = (2, 3)
 _MOST_SYMBOLS = 255
+#: What numpy raises for files that are no archives of arrays.
+_MALFORMED = (
+    *(ValueError, KeyError, TypeError, OSError, EOFError),
+    *(zipfile.BadZipFile, PhonemeError),
+)
 _MOST_COUNT = np.iinfo(np.uint32).max
 
 
@@ -165,7 +170,7 @@ def unpacked_model(content: bytes, symbols: int) -> PhonemeModel:
             parts["counts"].astype(np.uint32, casting="safe"),
             settings=DecoderSettings(weight, bonus, int(beam)),
         )
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile, PhonemeError) as error:
+    except _MALFORMED as error:
         raise CheckpointError(
             "phonemes.npz: expected n-gram counts of phonemes; export the model again"
         ) from error

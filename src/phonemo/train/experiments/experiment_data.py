@@ -93,9 +93,9 @@ def read_auxiliary(
             if row.emotion in labels or (phonemes and row.phonemes)
         ]
         renamed = [named_apart(manifest, row) for row in usable]
-        tested = _select_held_out(renamed, config)
-        tuned = decoder_speakers(renamed, config, tested)
-        excluded = tested | tuned
+        kept = _select_held_out(renamed, config)
+        tuned = decoder_speakers(renamed, config, kept)
+        excluded = kept | tuned
         used = [row for row in renamed if row.speaker not in excluded]
         if not used:
             raise ProtocolError(
@@ -107,9 +107,9 @@ def read_auxiliary(
             row for row, new in zip(usable, renamed, strict=True) if new.speaker not in excluded
         )
         lineage = lineage | provenance_from(corpus, training, digests)
-        if tested:
-            held_out[corpus] = tuple(row for row in renamed if row.speaker in tested)
-        held_out_note = f", {len(tested)} speakers held out for phonemes" if tested else ""
+        if kept:
+            held_out[corpus] = tuple(row for row in renamed if row.speaker in kept)
+        held_out_note = f", {len(kept)} speakers held out for phonemes" if kept else ""
         held_out_note += f", {len(tuned)} left to tune their decoder" if tuned else ""
         repeat_note = f", {config.repeat} times an epoch" if config.repeat > 1 else ""
         if repeat_note:
@@ -162,8 +162,8 @@ def decoder_speakers(
 ) -> set[str]:
     """The speakers on which the phoneme decoder is tuned: neither trained on nor tested."""
     part = config.held_out_split
-    tested = set(held_out) | {row.speaker for row in utterances if part and row.split == part}
-    others = [name for name in _speakers(utterances) if name not in tested]
+    inside = set(_speakers(row for row in utterances if part and row.split == part))
+    others = [name for name in _speakers(utterances) if name not in inside | set(held_out)]
     if config.decoder_speakers >= max(1, len(others)):
         raise ProtocolError(
             f"{config.manifest}: expected decoder_speakers below its {len(others)} speakers that "
