@@ -30,7 +30,7 @@ def test_the_inventory_counts_the_edits_of_the_error_rate():
     draw = random.Random(3)
     references = ["".join(draw.choices("abcd", k=draw.randrange(1, 9))) for _ in range(40)]
     recognized = ["".join(draw.choices("abcd", k=draw.randrange(9))) for _ in range(40)]
-    counts = {kind: 0 for kind in ("correct", "substitution", "deletion", "insertion")}
+    counts = dict.fromkeys(("correct", "substitution", "deletion", "insertion"), 0)
     for one in confusions_of(references, recognized):
         counts[one.kind] += one.count
     errors = phoneme_errors(references, recognized)
