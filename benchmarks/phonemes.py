@@ -2,7 +2,7 @@
 
     python benchmarks/phonemes.py BUNDLE --manifest work/speechocean762.jsonl --split test \
         --decoder work/decoder/phonemes.npz
-    python benchmarks/phonemes.py BUNDLE --manifest work/emodb.jsonl --picture docs/images/boundaries.png
+    python benchmarks/phonemes.py BUNDLE --manifest work/emodb.jsonl --picture boundaries.png
 
 BUNDLE is a bundle or a model folder. Only speakers that it was not trained on are tested; --seen
 tests all, and the first line says so. The decoder's language model comes from the bundle, or from
@@ -110,9 +110,9 @@ def report_errors(clips: Sequence[Clip], network: Network, decoder: Path | None)
         total = phoneme_errors(references, recognized)
         low, high = _interval(clips, references, recognized)
         print(
-            f"{name}: PER {100 * total.rate:.1f} % ({low:.1f} to {high:.1f}), {total.substitutions} "
-            f"substitutions, {total.deletions} deletions, {total.insertions} insertions of "
-            f"{total.tokens}; {cost:.2f} ms a second of audio"
+            f"{name}: PER {100 * total.rate:.1f} % ({low:.1f} to {high:.1f}), "
+            f"{total.substitutions} substitutions, {total.deletions} deletions, "
+            f"{total.insertions} insertions of {total.tokens}; {cost:.2f} ms a second of audio"
         )
         for line in confusion_lines(confusions_of(references, recognized)):
             print(line)
@@ -129,13 +129,12 @@ def report_boundaries(clips: Sequence[Clip], network: Network, picture: Path | N
         sizes = np.abs([one.error for one in errors])
         low, high = _median_interval(errors)
         print(
-            f"edges from {name}: median {np.median(sizes):.1f} ms ({low:.1f} to {high:.1f}), within "
-            f"20 ms {100 * np.mean(sizes <= 20):.1f} %, 40 ms {100 * np.mean(sizes <= 40):.1f} %, "
-            f"of {len(errors)}"
+            f"edges from {name}: median {np.median(sizes):.1f} ms ({low:.1f} to {high:.1f}), "
+            f"within 20 ms {100 * np.mean(sizes <= 20):.1f} %, "
+            f"40 ms {100 * np.mean(sizes <= 40):.1f} %, of {len(errors)}"
         )
-    print(
-        "| boundary | count | posteriors: median error, signed | waveform |\n| --- | --- | --- | --- |"
-    )
+    print("| boundary | count | posteriors: median error, signed | waveform |")
+    print("| --- | --- | --- | --- |")
     kinds = [one.kind for one in found["posteriors"]]
     for kind in sorted(set(kinds), key=lambda name: -kinds.count(name)):
         if kinds.count(kind) >= 100:
@@ -213,7 +212,8 @@ def _clips(options: argparse.Namespace, network: Network) -> Iterable[Clip]:
 def _boundaries(clip: Clip, network: Network, refined: bool) -> Iterable[Boundary]:
     """Errors at the boundaries of phonemo.evaluation.metrics.boundary_errors, signed."""
     phonemes = clip.utterance.phonemes
-    assert phonemes is not None and phonemes.times is not None
+    assert phonemes is not None
+    assert phonemes.times is not None
     if fewest_frames(clip.reference) > len(clip.posteriors):
         return
     symbols = network.inventory.symbols

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio.frames import FrameGrid
 from phonemo.errors import CheckpointError, PhonemeError, UsageError
+from phonemo.runtime.bundle import open_bundle, write_bundle
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.phonemes.alignment import decode_phonemes
 from phonemo.runtime.phonemes.beam_search import decode_with, search
 from phonemo.runtime.phonemes.decoder import PhonemeDecoder
@@ -23,6 +26,7 @@ from phonemo.runtime.phonemes.language_model import (
     packed_model,
     unpacked_model,
 )
+from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 GRID = FrameGrid(field_samples=320, hop_samples=320)
 PLAIN = DecoderSettings(weight=0.0, bonus=0.0, beam=200)
@@ -189,3 +193,37 @@ def test_a_model_refuses_other_counts():
         PhonemeModel(4, np.zeros((1, 4), np.uint8), np.ones(1, np.uint32))
     with pytest.raises(PhonemeError, match="at most 4 symbols"):
         PhonemeModel(4, np.full((1, 2), 7, np.uint8), np.ones(1, np.uint32))
+
+
+def with_language_model(target: Path, **settings: float) -> OnnxRecognizer:
+    """The golden bundle with a language model that knows only the string "m a t"."""
+    bundle = open_bundle(BUNDLE)
+    symbols = bundle.card.inventory.symbols
+    string = [symbols.index(symbol) for symbol in "mat"]
+    model = count_phonemes([string] * 50, len(symbols), settings=DecoderSettings(**settings))
+    says = bundle.card.model_dump(exclude={"sha256"})
+    parts = (bundle.head, bundle.adaptation, packed_model(model))
+    return OnnxRecognizer(write_bundle(target, bundle.model, says, *parts))
+
+
+def test_a_bundle_with_a_language_model_decodes_with_it_unless_told_otherwise(tmp_path):
+    recognizer = with_language_model(tmp_path / "bundle", weight=3.0, bonus=4.0)
+    plain, clip = OnnxRecognizer.load(BUNDLE), make_clip(32_000, 120.0)
+    clip_spans = recognizer.predict(clip, rate=RATE).spans
+    assert [span.symbol for span in clip_spans][:3] == ["m", "a", "t"]
+    assert recognizer.predict(clip, rate=RATE).scores == plain.predict(clip, rate=RATE).scores
+    chosen = recognizer.phoneme_decoder.chosen(decoding="best-path")
+    recognizer.phoneme_decoder = chosen
+    assert recognizer.predict(clip, rate=RATE).spans == plain.predict(clip, rate=RATE).spans
+    again = pickle.loads(pickle.dumps(recognizer))
+    assert again.phoneme_decoder.options == chosen.options
+    assert again.predict(clip, rate=RATE).spans == plain.predict(clip, rate=RATE).spans
+
+
+def test_a_bundle_with_counts_of_another_inventory_is_refused(tmp_path):
+    bundle = open_bundle(BUNDLE)
+    says = bundle.card.model_dump(exclude={"sha256"})
+    parts = (bundle.head, bundle.adaptation, packed_model(count_phonemes([(1, 2)], 3)))
+    written = write_bundle(tmp_path / "bundle", bundle.model, says, *parts)
+    with pytest.raises(CheckpointError, match=r"bundle: phonemes.npz: expected 5 symbols"):
+        OnnxRecognizer(written)
