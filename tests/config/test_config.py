@@ -410,7 +410,8 @@ def test_a_repeated_seed_is_an_error(path: Path) -> None:
     [
         (
             [{"manifest": "a"}, {"manifest": "b", "reapeat": 2}],
-            "unknown key 'extra.1.reapeat'; known keys: manifest, held_out_speakers, repeat",
+            "unknown key 'extra.1.reapeat'; known keys: manifest, held_out_speakers, "
+            "held_out_split, decoder_speakers, repeat",
         ),
         ([{"repeat": 2}], "key 'extra.0.manifest' is missing"),
         ([{"manifest": "a", "repeat": 0}], "key 'extra.0.repeat': Input should be greater"),

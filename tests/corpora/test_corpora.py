@@ -258,6 +258,7 @@ class TestSpeechocean762:
         assert (first.id, first.speaker, first.gender) == ("000010011", "0001", "m")
         assert (third.id, third.speaker, third.gender) == ("000030012", "0003", "f")
         assert first.transcript == "WE CALL IT"
+        assert (first.split, second.split, third.split) == ("train", "train", "test")
         assert first.emotion is None
         assert first.phonemes is not None
         assert first.phonemes.symbols == ("W", "IY", "K", "AO", "L", "IH", "T")
@@ -284,6 +285,15 @@ class TestSpeechocean762:
             "WE CALL IT",
         )
         assert reading.skipped == {"row of a table without audio": 1}
+
+    def test_the_published_part_of_the_reduced_form(self, tmp_path: Path) -> None:
+        root = tiny.make_reduced_speechocean762(tmp_path)
+        utterances = by_id(CORPORA["speechocean762"].read(root))
+        assert (utterances["000010011"].split, utterances["000030012"].split) == ("train", None)
+        table = (root / "phones.csv").read_text()
+        (root / "phones.csv").write_text(table.replace("train", "tain"))
+        with pytest.raises(CorpusError, match="expected split train or test, got 'tain'"):
+            CORPORA["speechocean762"].read(root)
 
     def test_an_utterance_without_phones_has_none(self, tmp_path: Path) -> None:
         root = tiny.make_reduced_speechocean762(tmp_path)

@@ -72,6 +72,18 @@ def test_a_written_bundle_can_be_read(tmp_path):
     assert names == ["bundle.json", "model.onnx"]
 
 
+def test_a_language_model_of_phonemes_is_written_read_and_removed(tmp_path):
+    written = write_bundle(tmp_path / "toy", b"network", SAYS, decoder=b"counts")
+    assert open_bundle(tmp_path / "toy") == written
+    assert (written.decoder, (tmp_path / "toy" / "phonemes.npz").read_bytes()) == (b"counts",) * 2
+    (tmp_path / "toy" / "phonemes.npz").write_bytes(b"others")
+    refused(tmp_path / "toy", "phonemes.npz", "expected SHA-256")
+    write_bundle(tmp_path / "toy", b"network", SAYS)
+    assert open_bundle(tmp_path / "toy").decoder is None
+    assert not (tmp_path / "toy" / "phonemes.npz").exists()
+    assert "decoder_sha256" not in (tmp_path / "toy" / "bundle.json").read_text()
+
+
 def test_an_older_card_without_threshold_never_warns(copy):
     card = json.loads((copy / "bundle.json").read_text())
     for key in ("temperature", "abstain_below", "calibrated_on"):

@@ -57,6 +57,32 @@ def test_held_out_speakers_are_not_trained_on(tmp_path: Path) -> None:
     assert len(experiment.extras.train) == 18
 
 
+def test_speakers_of_a_published_part_are_held_out_and_others_tune_the_decoder(
+    tmp_path: Path,
+) -> None:
+    path = other_corpus(tmp_path / "other")
+    manifest = read_manifest(path)
+    parts = {"s1": "train", "s2": "train", "s3": "test", "s4": "test"}
+    rows = [row.model_copy(update={"split": parts[row.speaker]}) for row in manifest.utterances]
+    write_manifest(path, manifest.header, rows)
+    extra = {"manifest": str(path), "held_out_speakers": 1, "held_out_split": "test"}
+    config = with_changes(make_config(tmp_path), extra=[extra | {"decoder_speakers": 1}])
+    extras = prepare_experiment(config).extras
+    (tested,) = {row.speaker for row in extras.held_out["chirps"]}
+    assert tested in {"chirps/s3", "chirps/s4"}
+    trained = {row.speaker for row in extras.train}
+    assert tested not in trained
+    assert len(trained) == 2
+    assert trained >= {"chirps/s3", "chirps/s4"} - {tested}
+    assert any("1 left to tune their decoder" in note for note in extras.notes)
+    for values, message in (
+        ({"held_out_speakers": 3}, "held_out_speakers below its 2 speakers of split test, got 3"),
+        ({"decoder_speakers": 2}, "decoder_speakers below its 2 speakers that are not held out"),
+    ):
+        with pytest.raises(ProtocolError, match=message):
+            prepare_experiment(with_changes(config, extra=[extra | values]))
+
+
 def test_a_small_corpus_is_repeated_within_an_epoch(tmp_path: Path) -> None:
     path = other_corpus(tmp_path / "other")
     extra = [{"manifest": str(path), "held_out_speakers": 1, "repeat": 3}]

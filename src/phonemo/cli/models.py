@@ -51,6 +51,13 @@ def export(
             help="Include provenance.json, with speaker names; implied by --share.",
         ),
     ] = False,
+    decoder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CONFIG",
+            help="Add a phoneme language model; see configs/phoneme-decoder.yaml.",
+        ),
+    ] = None,
 ) -> None:
     """Export a model to an ONNX bundle, which needs no torch.
 
@@ -68,6 +75,7 @@ def export(
         manifest=manifest,
         share=share,
         lineage=lineage,
+        decoder=decoder,
     )
     for line in _exported_lines(bundle):
         typer.echo(line)
@@ -97,6 +105,8 @@ def _exported_lines(bundle: Bundle) -> Iterator[str]:
     yield f"  fp32 against torch: logits differ by at most {card.parity.difference:.1e}"
     if card.drift is not None:
         yield _drift_line(card.drift)
+    if bundle.decoder is not None:
+        yield f"  phoneme language model: {len(bundle.decoder) / 1e3:.0f} kB"
 
 
 def _drift_line(drift: Drift) -> str:

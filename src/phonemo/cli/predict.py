@@ -87,6 +87,20 @@ Said = Annotated[
         "and shares instead of the recognized phonemes.",
     ),
 ]
+Decoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="best-path|language-model",
+        help="How phonemes are recognized. Default: with the bundle's language model, if any.",
+    ),
+]
+Edges = Annotated[
+    str | None,
+    typer.Option(
+        metavar="posteriors|waveform",
+        help="Phoneme boundaries: from the network's frames, or refined from the waveform.",
+    ),
+]
 Summary = Annotated[
     bool,
     typer.Option(
@@ -133,6 +147,8 @@ def predict(
     turns: Turns = None,
     phonemes: Phonemes = False,
     said: Said = None,
+    decoding: Decoding = None,
+    edges: Edges = None,
     summary: Summary = False,
     labels: Labels = None,
     top_k: TopK = None,
@@ -178,6 +194,7 @@ def predict(
         options = replace(options, labels=_resolved(known, options.labels))
         known = known.restrict(options.labels)  # fails before any file is read
     _configure(opened, vad, threshold)
+    opened.phoneme_decoder = opened.phoneme_decoder.chosen(decoding, edges)
     hidden = quiet or len(named) < 2 or on_terminal
     opened = cli_adapt.applied(
         opened, named, profile, adapt and turns is None, jobs, quiet, options.channels

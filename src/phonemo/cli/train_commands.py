@@ -169,6 +169,7 @@ def evaluate(
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; expected a run folder or a model folder")
     needs_torch("evaluating")
+    from phonemo.evaluation.phonemes.confusions import confusion_lines, row_confusions
     from phonemo.evaluation.report import results_lines
     from phonemo.train.experiments.assess import assess_model, assess_run, write_assessment
     from phonemo.train.experiments.run_folder import is_run
@@ -188,6 +189,8 @@ def evaluate(
     for note in assessment.notes:
         typer.echo(f"  note: {note}")
     for line in console.result_lines(assessment.results, results_lines):
+        typer.echo(line)
+    for line in confusion_lines(row_confusions(assessment.rows)):
         typer.echo(line)
 
 

@@ -3,6 +3,7 @@
 A config cannot name a class or module to import: every choice comes from a closed list.
 """
 
+from phonemo.config.decoder import DecoderConfig
 from phonemo.config.experiment import (
     Alphabet,
     AugmentConfig,
@@ -23,6 +24,7 @@ __all__ = [
     "AugmentConfig",
     "AuxiliaryConfig",
     "BaseConfig",
+    "DecoderConfig",
     "ExtraConfig",
     "Inventory",
     "LabelsConfig",

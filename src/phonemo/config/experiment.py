@@ -237,6 +237,12 @@ class ExtraConfig(BaseConfig):
     """A manifest written by ``phonemo prepare``, of a corpus other than the run's."""
     held_out_speakers: int = Field(default=0, ge=0)
     """Speakers excluded from training; every fold reports the phoneme error rate on them."""
+    held_out_split: Literal["train", "validation", "test"] | None = Field(
+        default=None, exclude_if=lambda split: split is None
+    )
+    """The manifest's part that they belong to; null chooses among all speakers."""
+    decoder_speakers: int = Field(default=0, ge=0, exclude_if=lambda count: count == 0)
+    """Further speakers, not of that part, excluded to tune the phoneme decoder."""
     repeat: int = Field(default=1, ge=1)
     """Times that each utterance is used per epoch; for a small corpus."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from phonemo.errors import CheckpointError, UsageError
 from phonemo.files import CHECKSUMS, loads_json
 from phonemo.integrations.model_card import with_front_matter
-from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL, named, open_bundle
+from phonemo.runtime.bundle import ADAPTATION, CARD, DECODER, HEAD, MODEL, named, open_bundle
 from phonemo.runtime.hub import HubName, hub_client, hub_errors, parse_hub_id
 from phonemo.runtime.session import place_of
 
@@ -101,6 +101,8 @@ def _model_files(folder: Path) -> Iterator[str]:
             yield HEAD
         if bundle.adaptation is not None:
             yield ADAPTATION
+        if bundle.decoder is not None:
+            yield DECODER
         return
     try:
         checksums = dict(loads_json((folder / CHECKSUMS).read_bytes())["sha256"])

@@ -3,7 +3,8 @@
 Training writes it (phonemo.train.export.export) and the runtime reads it; they share nothing else.
 ``model.onnx`` is the network. ``head.onnx`` repeats its pooling and emotion head, to compute scores
 with some frames left out. ``adaptation.npz`` is the reference for profiles, where the model takes
-them. ``bundle.json``, the card, describes inputs and outputs and holds the files' SHA-256.
+them. ``phonemes.npz`` is a phoneme language model for decoding, optional too. ``bundle.json``, the
+card, describes inputs and outputs and holds the files' SHA-256.
 
 A bundle may share the network of another bundle in the same folder, named in its card: then it has
 no ``model.onnx``, and its emotions come from the head in its ``adaptation.npz``.
@@ -35,6 +36,7 @@ FORMAT = 1
 MODEL = "model.onnx"
 HEAD = "head.onnx"
 ADAPTATION = "adaptation.npz"
+DECODER = "phonemes.npz"
 CARD = "bundle.json"
 PACKAGED = "phonemo-small"
 _MOST_CARD_BYTES = 2**22
@@ -49,7 +51,7 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _Name = Annotated[str, Field(pattern=NETWORK_NAME, max_length=64)]
 #: Keys that are omitted where they are None, so that cards of older models stay the same.
-_OMIT_IF_NONE = ("adaptation_sha256", "network", "network_digest")
+_OMIT_IF_NONE = ("adaptation_sha256", "decoder_sha256", "network", "network_digest")
 
 
 class _CardModel(BaseModel):
@@ -128,6 +130,8 @@ class BundleCard(_CardModel):
     """SHA-256 of head.onnx; None: no head.onnx, so phonemes get no share in the emotion."""
     adaptation_sha256: _Sha256 | None = None
     """SHA-256 of adaptation.npz; None: the model takes no profile."""
+    decoder_sha256: _Sha256 | None = None
+    """SHA-256 of phonemes.npz; None: phonemes are decoded without a language model."""
     network: _Name | None = None
     """The adjacent bundle that holds model.onnx, unless this folder has a copy of it; emotions
     come from adaptation.npz, not from the graph's emotion logits. None: the graph is complete."""
@@ -184,6 +188,8 @@ class Bundle:
     """Content of head.onnx; None where there is none."""
     adaptation: bytes | None = None
     """Content of adaptation.npz; None where there is none."""
+    decoder: bytes | None = None
+    """Content of phonemes.npz; None where there is none."""
 
 
 def is_bundle(folder: str | Path) -> bool:
@@ -238,8 +244,12 @@ def open_bundle(folder: str | Path) -> Bundle:
     if card.adaptation_sha256 is not None:
         path = folder / ADAPTATION
         adaptation = _read_verified(path, card.adaptation_sha256, _MOST_ADAPTATION_BYTES)
+    decoder = None
+    if card.decoder_sha256 is not None:
+        path = folder / DECODER
+        decoder = _read_verified(path, card.decoder_sha256, _MOST_ADAPTATION_BYTES)
     model = _read_verified(place_of(folder, MODEL, card.network), card.sha256)
-    return Bundle(folder, card, model, head, adaptation)
+    return Bundle(folder, card, model, head, adaptation, decoder)
 
 
 def place_of_bundle(folder: Path) -> str:
@@ -283,6 +293,7 @@ def write_bundle(
     says: Mapping[str, Any],
     head: bytes | None = None,
     adaptation: bytes | None = None,
+    decoder: bytes | None = None,
 ) -> Bundle:
     """Write a bundle. An older one is replaced; other files in the folder, as a model card, stay.
 
@@ -297,15 +308,17 @@ def write_bundle(
         says: the fields of BundleCard except the hashes.
         head: content of head.onnx.
         adaptation: content of adaptation.npz.
+        decoder: content of phonemes.npz.
 
     Raises:
         CheckpointError: the folder holds something else, or it cannot be written.
     """
     target = Path(target)
     check_target(target)
-    parts = {HEAD: head, ADAPTATION: adaptation}
+    parts = {HEAD: head, ADAPTATION: adaptation, DECODER: decoder}
     hashes = {name: None if part is None else _hash(part) for name, part in parts.items()}
     known = {"head_sha256": hashes[HEAD], "adaptation_sha256": hashes[ADAPTATION]}
+    known |= {"decoder_sha256": hashes[DECODER]}
     card = BundleCard(**(dict(says) | known), sha256=_hash(model))
     own_model = None if _has_network_beside(target, card) else model
     files = {MODEL: own_model, **parts, CARD: _card_text(card).encode()}
@@ -319,7 +332,7 @@ def write_bundle(
         raise CheckpointError(
             f"{target}: cannot be written ({error.strerror}); free space or use another folder"
         ) from error
-    return Bundle(target, card, model, head, adaptation)
+    return Bundle(target, card, model, head, adaptation, decoder)
 
 
 def check_target(target: Path) -> None:

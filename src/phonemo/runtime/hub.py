@@ -20,7 +20,7 @@ from typing import Any
 
 from phonemo.errors import HubError, MissingExtraError
 from phonemo.files import CHECKSUMS
-from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL
+from phonemo.runtime.bundle import ADAPTATION, CARD, DECODER, HEAD, MODEL
 from phonemo.version import __version__
 
 #: "hf://org/name@revision"; a Path collapses the two slashes to one.
@@ -137,7 +137,7 @@ SMALL_FILES = (
 )
 #: Large files.
 WEIGHTS = (
-    *(MODEL, HEAD, ADAPTATION),
+    *(MODEL, HEAD, ADAPTATION, DECODER),
     *("model.safetensors", "model-?????-of-?????.safetensors"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -27,8 +28,9 @@ from phonemo.runtime.bundle import (
     place_of_bundle,
     reopen_bundle,
 )
-from phonemo.runtime.phonemes.alignment import aligned_spans, recognized_spans
+from phonemo.runtime.phonemes.alignment import aligned_spans
 from phonemo.runtime.phonemes.attribution import add_attribution
+from phonemo.runtime.phonemes.decoder import PhonemeDecoder
 from phonemo.runtime.recognizer import EmotionRecognizer, validate_jobs
 from phonemo.runtime.session import Graph, Head, Logits, SharedGraph
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
@@ -56,6 +58,7 @@ class OnnxRecognizer(EmotionRecognizer):
             self.graph, self.head = _open_networks(bundle, self.reference, threads)
         except CheckpointError as error:
             raise CheckpointError(f"{bundle.folder}: {error}") from error
+        self.phoneme_decoder = _decoder_of(bundle)
         self._single = _SingleThreaded(bundle, self.reference)
         self._check_sizes(bundle.folder)
         self._check_map_width(bundle.folder)
@@ -75,6 +78,7 @@ class OnnxRecognizer(EmotionRecognizer):
             name: value for name, value in self.__dict__.items() if name not in _OPENED_ATTRIBUTES
         }
         place = place_of_bundle(self._bundle.folder)
+        options["phoneme_decoder"] = self.phoneme_decoder.options
         return _reopened, (type(self), place, self.card.model_dump_json(), self._threads, options)
 
     @property
@@ -127,6 +131,7 @@ class OnnxRecognizer(EmotionRecognizer):
         symbols = self.card.inventory.symbols
         posteriors = log_softmax(logits.phonemes)
         spans = aligned_spans(posteriors, symbols, said, self.card.grid, len(waveform.samples))
+        spans = self.phoneme_decoder.refined(spans, waveform.samples)
         spans = self._add_attribution(logits, spans) if shares else spans
         clip = ClipScores(softmax(logits.emotions / self.card.temperature), spans)
         return self._clip_prediction(waveform, clip)
@@ -165,7 +170,7 @@ class OnnxRecognizer(EmotionRecognizer):
         batch = self._logits(clips)
         each = (perf_counter() - began) / len(clips)
         return [
-            self._clip_scores(logits, len(clip), options, each)
+            self._clip_scores(logits, clip, options, each)
             for logits, clip in zip(batch, clips, strict=True)
         ]
 
@@ -174,7 +179,7 @@ class OnnxRecognizer(EmotionRecognizer):
         return self.graph.recognize_batch(boosted, self.card.fewest_samples, self._affine)
 
     def _clip_scores(
-        self, logits: Logits, samples: int, options: PredictOptions, network: float
+        self, logits: Logits, samples: Samples, options: PredictOptions, network: float
     ) -> ClipScores:
         began = perf_counter()
         scores = softmax(logits.emotions / self.card.temperature)
@@ -184,11 +189,13 @@ class OnnxRecognizer(EmotionRecognizer):
         timings = {"network": network, "phonemes": perf_counter() - began}
         return ClipScores(scores, spans, timings, logits.vector)
 
-    def _spans(self, logits: Logits, samples: int) -> tuple[PhonemeSpan, ...] | None:
+    def _spans(self, logits: Logits, samples: Samples) -> tuple[PhonemeSpan, ...] | None:
         if self.card.inventory is None or logits.phonemes is None:
             return None
         symbols = self.card.inventory.symbols
-        return recognized_spans(log_softmax(logits.phonemes), symbols, self.card.grid, samples)
+        return self.phoneme_decoder.spans(
+            log_softmax(logits.phonemes), symbols, self.card.grid, samples
+        )
 
     def _add_attribution(
         self, logits: Logits, spans: tuple[PhonemeSpan, ...]
@@ -238,7 +245,7 @@ class OnnxRecognizer(EmotionRecognizer):
 
 #: Attributes that come from the bundle, and are not pickled.
 _OPENED_ATTRIBUTES = frozenset(
-    {"card", "_bundle", "_threads", "graph", "head", "reference", "_single"}
+    {"card", "_bundle", "_threads", "graph", "head", "reference", "_single", "phoneme_decoder"}
 )
 
 
@@ -251,8 +258,22 @@ def _reopened(
 ) -> OnnxRecognizer:
     """Open the bundle of a pickled recognizer; CheckpointError where it is gone or another."""
     recognizer = kind(reopen_bundle(place, card), threads)
+    chosen = options.pop("phoneme_decoder")
     recognizer.__dict__.update(options)
+    recognizer.phoneme_decoder = replace(recognizer.phoneme_decoder, options=chosen)
     return recognizer
+
+
+def _decoder_of(bundle: Bundle) -> PhonemeDecoder:
+    inventory = bundle.card.inventory
+    if bundle.decoder is None or inventory is None:
+        return PhonemeDecoder()
+    from phonemo.runtime.phonemes.language_model import unpacked_model
+
+    try:
+        return PhonemeDecoder(unpacked_model(bundle.decoder, len(inventory.symbols)))
+    except CheckpointError as error:
+        raise CheckpointError(f"{bundle.folder}: {error}") from error
 
 
 class _SingleThreaded:

@@ -41,6 +41,7 @@ from phonemo.runtime.parts.speaker_turns import (
     speakers_adapted,
     turns_on,
 )
+from phonemo.runtime.phonemes.decoder import PhonemeDecoder
 from phonemo.runtime.sliding import SlidingInference
 from phonemo.runtime.timeline import segment_of
 from phonemo.runtime.vad import VadTrack, detector_of
@@ -71,6 +72,8 @@ class EmotionRecognizer(Adaptable):
     abstain_below: float = 0.0
     activity: str = "energy"
     """The voice activity: a key of phonemo.runtime.vad.DETECTORS."""
+    phoneme_decoder: PhonemeDecoder = PhonemeDecoder()
+    """How phonemes are decoded and where they end; its method ``chosen`` sets other options."""
     limits: AudioLimits = AudioLimits()
 
     @property

@@ -123,7 +123,7 @@ def recalibrate(
     if is_bundle(folder):
         bundle = open_bundle(folder)
         card = bundle.card.model_dump(exclude={"sha256"}) | _fields(calibrated)
-        write_bundle(target, bundle.model, card, bundle.head, bundle.adaptation)
+        write_bundle(target, bundle.model, card, bundle.head, bundle.adaptation, bundle.decoder)
         return
     load_trained(folder)
     provenance = provenance_of(folder) | (data_provenance or Provenance())

@@ -16,7 +16,6 @@ from phonemo.audio.levels import boost_quiet
 from phonemo.errors import CheckpointError
 from phonemo.evaluation.calibration import softmax
 from phonemo.files import CHECKSUMS
-from phonemo.runtime.phonemes.alignment import recognized_spans
 from phonemo.runtime.phonemes.attribution import add_attribution
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
@@ -71,7 +70,7 @@ class TorchRecognizer(EmotionRecognizer):
             posteriors = output.phoneme_logits[0, : int(output.frames[0])].double().log_softmax(1)
             grid = self.trained.model.backbone.grid
             symbols = self.trained.inventory.symbols
-            spans = recognized_spans(posteriors.numpy(), symbols, grid, len(samples))
+            spans = self.phoneme_decoder.spans(posteriors.numpy(), symbols, grid, samples)
             if options.shares and spans:
                 features = output.features[:, : int(output.frames[0])]
                 decide = partial(self._decide, features)

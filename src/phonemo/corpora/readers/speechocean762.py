@@ -4,14 +4,15 @@ There are two layouts. In the release (SLR101), ``train`` and ``test`` contain K
 (``text``, ``utt2spk``, ``spk2gender``, ``wav.scp``), ``resource/text-phone`` the canonical phones
 of each word (``000010011.0<TAB>W_B IY0_E``), ``WAVE/SPEAKER0001/000010011.WAV`` the audio. A
 reduced form has ``metadata.csv`` (file, speaker, gender, transcript) and ``phones.csv`` (file,
-phones) beside ``WAVE``. There are no emotions; the phones are canonical, not as spoken.
+phones, and split where known) beside ``WAVE``. There are no emotions; the phones are canonical, not
+as spoken. The published parts, of 125 speakers each, are the manifest's ``split``.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,7 +47,7 @@ CARD = CorpusCard(
 SOURCE = "speechocean762 canonical"
 
 _GENDERS: dict[str, Literal["f", "m"]] = {"f": "f", "m": "m"}
-_PARTS = ("train", "test")
+_PARTS: tuple[Literal["train", "test"], ...] = ("train", "test")
 _EXPECTED = (
     "expected train, test and resource/text-phone (or metadata.csv and phones.csv) beside WAVE"
 )
@@ -60,6 +61,7 @@ class _SentenceRow:
     gender: str
     transcript: str
     phones: tuple[str, ...]
+    split: Literal["train", "test"] | None
 
 
 def read(root: Path) -> CorpusReading:
@@ -99,6 +101,7 @@ def _utterance(file: str, name: str, row: _SentenceRow) -> Utterance:
         gender=_GENDERS[row.gender],
         language="en",
         transcript=row.transcript,
+        split=row.split,
         phonemes=Phonemes(alphabet="arpabet", source=SOURCE, symbols=symbols) if symbols else None,
     )
 
@@ -134,6 +137,7 @@ def _kaldi_rows(root: Path) -> dict[str, _SentenceRow]:
                 gender=_entry(genders, speaker, root / part / "spk2gender"),
                 transcript=_entry(texts, name, root / part / "text"),
                 phones=tuple(phones.get(name, ())),
+                split=part,
             )
     return rows
 
@@ -155,16 +159,25 @@ def _entry(table: dict[str, str], key: str, path: Path) -> str:
 
 
 def _reduced_rows(root: Path) -> dict[str, _SentenceRow]:
-    phones = {row["file"]: row["phones"] for row in _csv_rows(root / "phones.csv", "phones")}
+    tables = {row["file"]: row for row in _csv_rows(root / "phones.csv", "phones")}
     return {
         Path(row["file"]).stem: _SentenceRow(
             speaker=row["speaker"],
             gender=row["gender"],
             transcript=row["transcript"],
-            phones=tuple(phones.get(row["file"], "").split()),
+            phones=tuple(tables.get(row["file"], {}).get("phones", "").split()),
+            split=_part(tables.get(row["file"], {}), root / "phones.csv"),
         )
         for row in _csv_rows(root / "metadata.csv", "speaker", "gender", "transcript")
     }
+
+
+def _part(row: Mapping[str, str], path: Path) -> Literal["train", "test"] | None:
+    """The published part of a row of phones.csv; None where the table has no such column."""
+    text = row.get("split", "")
+    if text and text not in _PARTS:
+        raise CorpusError(f"{path}: expected split train or test, got {text!r}; mend the row")
+    return next((part for part in _PARTS if part == text), None)
 
 
 def _csv_rows(path: Path, *columns: str) -> list[dict[str, str]]:

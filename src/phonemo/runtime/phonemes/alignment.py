@@ -314,7 +314,7 @@ def recognized_spans(
         grid: frame positions.
         samples: length of the recording.
     """
-    return _to_spans(decode_phonemes(log_posteriors), log_posteriors, symbols, grid, samples)
+    return to_spans(decode_phonemes(log_posteriors), log_posteriors, symbols, grid, samples)
 
 
 def aligned_spans(
@@ -339,16 +339,17 @@ def aligned_spans(
             f"expected phonemes of this model ({' '.join(indices)}), got {unknown[0]!r}"
         )
     aligned = align(log_posteriors, [indices[name] for name in said])
-    return _to_spans(aligned, log_posteriors, symbols, grid, samples)
+    return to_spans(aligned, log_posteriors, symbols, grid, samples)
 
 
-def _to_spans(
+def to_spans(
     aligned: Sequence[AlignedPhoneme],
     log_posteriors: npt.ArrayLike,
     symbols: Sequence[str],
     grid: FrameGrid,
     samples: int,
 ) -> tuple[PhonemeSpan, ...]:
+    """Name decoded or aligned phonemes, in seconds; arguments as for ``recognized_spans``."""
     return tuple(
         PhonemeSpan(
             symbols[phoneme.symbol], phoneme.start_seconds, phoneme.end_seconds, phoneme.confidence

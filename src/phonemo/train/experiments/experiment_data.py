@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -93,7 +93,9 @@ def read_auxiliary(
             if row.emotion in labels or (phonemes and row.phonemes)
         ]
         renamed = [named_apart(manifest, row) for row in usable]
-        excluded = _select_held_out(renamed, config)
+        kept = _select_held_out(renamed, config)
+        tuned = decoder_speakers(renamed, config, kept)
+        excluded = kept | tuned
         used = [row for row in renamed if row.speaker not in excluded]
         if not used:
             raise ProtocolError(
@@ -105,9 +107,10 @@ def read_auxiliary(
             row for row, new in zip(usable, renamed, strict=True) if new.speaker not in excluded
         )
         lineage = lineage | provenance_from(corpus, training, digests)
-        if excluded:
-            held_out[corpus] = tuple(row for row in renamed if row.speaker in excluded)
-        held_out_note = f", {len(excluded)} speakers held out for phonemes" if excluded else ""
+        if kept:
+            held_out[corpus] = tuple(row for row in renamed if row.speaker in kept)
+        held_out_note = f", {len(kept)} speakers held out for phonemes" if kept else ""
+        held_out_note += f", {len(tuned)} left to tune their decoder" if tuned else ""
         repeat_note = f", {config.repeat} times an epoch" if config.repeat > 1 else ""
         if repeat_note:
             repeats |= {row.id: config.repeat for row in used}
@@ -139,15 +142,38 @@ def _check_copies(path: str, digests: Mapping[str, str], main: Manifest, copies:
         )
 
 
-def _select_held_out(utterances: Iterable[Utterance], config: ExtraConfig) -> set[str]:
+def _select_held_out(utterances: Sequence[Utterance], config: ExtraConfig) -> set[str]:
     """Select the speakers to hold out, by a hash of their names."""
-    speakers = sorted({row.speaker for row in utterances if row.speaker}, key=_speaker_hash)
-    if config.held_out_speakers >= max(1, len(speakers)):
+    part = config.held_out_split
+    inside = _speakers(row for row in utterances if part is None or row.split == part)
+    if config.held_out_speakers >= max(1, len(_speakers(utterances))) or (
+        config.held_out_speakers > len(inside)
+    ):
+        place = "" if part is None else f" of split {part}"
         raise ProtocolError(
-            f"{config.manifest}: expected held_out_speakers below its {len(speakers)} speakers, "
-            f"got {config.held_out_speakers}"
+            f"{config.manifest}: expected held_out_speakers below its {len(inside)} speakers"
+            f"{place}, got {config.held_out_speakers}"
         )
-    return set(speakers[: config.held_out_speakers])
+    return set(inside[: config.held_out_speakers])
+
+
+def decoder_speakers(
+    utterances: Sequence[Utterance], config: ExtraConfig, held_out: Collection[str]
+) -> set[str]:
+    """The speakers on which the phoneme decoder is tuned: neither trained on nor tested."""
+    part = config.held_out_split
+    inside = set(_speakers(row for row in utterances if part and row.split == part))
+    others = [name for name in _speakers(utterances) if name not in inside | set(held_out)]
+    if config.decoder_speakers >= max(1, len(others)):
+        raise ProtocolError(
+            f"{config.manifest}: expected decoder_speakers below its {len(others)} speakers that "
+            f"are not held out, got {config.decoder_speakers}"
+        )
+    return set(others[: config.decoder_speakers])
+
+
+def _speakers(utterances: Iterable[Utterance]) -> list[str]:
+    return sorted({row.speaker for row in utterances if row.speaker}, key=_speaker_hash)
 
 
 def _speaker_hash(speaker: str) -> bytes:

@@ -25,6 +25,8 @@ from phonemo.evaluation.metrics_schema import (
     Protocol,
     Results,
 )
+from phonemo.evaluation.phonemes.confusion_plot import plot_phoneme_confusions
+from phonemo.evaluation.phonemes.confusions import row_confusions, write_confusions
 from phonemo.evaluation.prediction_rows import PredictionRow
 from phonemo.evaluation.report import (
     plot_confusion,
@@ -46,6 +48,7 @@ _OURS = (
     *("predictions.jsonl", "confusion.png", "reliability.png", "risk-coverage.png", "tuned.json"),
     *("seed-*", "backbone*.safetensors", "*.part", "model", "bundle", "report.html"),
     *("mlflow.db", "wandb", "prior.json", "profiles.json", "start"),
+    *("phoneme-errors.csv", "phoneme-errors.png"),
 )
 _BASELINES = {"egemaps-svm": "eGeMAPS functionals and a linear SVM"}
 
@@ -202,6 +205,14 @@ def write_run_plots(output: Path, metrics: Mapping[str, Any]) -> None:
     plot_confusion(results["confusion"], output / "confusion.png", title)
     plot_reliability(results["calibration"], output / "reliability.png", title)
     plot_risk_coverage(results["selective"], output / "risk-coverage.png", title)
+
+
+def write_phoneme_errors(output: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write which phonemes were confused as a table and a picture, where any were recognized."""
+    confusions = row_confusions(rows)
+    if confusions:
+        write_confusions(output / "phoneme-errors.csv", confusions)
+        plot_phoneme_confusions(confusions, output / "phoneme-errors.png", "phonemes of all folds")
 
 
 def _check_same(output: Path, config: RunConfig, inputs: Mapping[str, str]) -> None:

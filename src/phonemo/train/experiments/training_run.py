@@ -34,6 +34,7 @@ from phonemo.train.experiments.run_folder import (
     discard_run,
     open_run,
     run_metrics,
+    write_phoneme_errors,
     write_run_plots,
 )
 
@@ -178,6 +179,7 @@ def pool_folds(
     )
     write_json(output / "metrics.json", metrics)
     write_run_plots(output, metrics)
+    write_phoneme_errors(output, rows)
     return metrics
 
 

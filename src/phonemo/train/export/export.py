@@ -22,11 +22,14 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from phonemo.audio import RATE
+from phonemo.config import DecoderConfig, load_section
 from phonemo.errors import MissingExtraError, ModelError
 from phonemo.model.encoders.convolutions import by_products
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.adaptation.profile import packed
 from phonemo.runtime.bundle import Bundle, Precision, check_target, write_bundle
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.phonemes.language_model import packed_model
 from phonemo.runtime.session import (
     FEATURES,
     HEAD_INPUTS,
@@ -42,10 +45,12 @@ from phonemo.runtime.session import (
 )
 from phonemo.runtime.windows import WHOLE_SECONDS
 from phonemo.train.export.parity import check_head, check_parity, measure_drift, pick_clips
+from phonemo.train.export.phoneme_decoder import fit_decoder
 from phonemo.train.export.quantize import quantize
 from phonemo.train.export.shared_network import copy_lineage, network_digest, sibling_of
 from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import LoadedModel, load_trained
+from phonemo.train.provenance import provenance_of
 from phonemo.version import __version__
 
 #: The first operator set with GELU.
@@ -73,6 +78,7 @@ def export(
     manifest: str | Path | None = None,
     share: str | None = None,
     lineage: bool = False,
+    decoder: str | Path | None = None,
 ) -> Bundle:
     """Write a model folder as a bundle.
 
@@ -88,6 +94,7 @@ def export(
             stores none.
         lineage: copy provenance.json, with names of speakers, into the bundle, so that fine-tuning
             can start from it; a bundle with ``share`` always has it.
+        decoder: a YAML file of DecoderConfig; the bundle gets a phoneme language model.
 
     Raises:
         CheckpointError: no model folder, or the output cannot be written.
@@ -96,6 +103,7 @@ def export(
     """
     needs_onnx()
     check_target(Path(output))
+    settings = None if decoder is None else load_section(decoder, (), DecoderConfig)
     trained = load_trained(model_folder)
     sibling, reference = None, reference_of(trained.model)
     open_as: Callable[[bytes], Graph] = Graph
@@ -119,6 +127,9 @@ def export(
     card |= {"name": name or Path(output).absolute().name, "parity": parity, "drift": drift}
     adaptation = None if reference is None else packed(reference)
     bundle = write_bundle(output, model, card, head, adaptation)
+    if settings is not None:
+        fitted = fit_decoder(OnnxRecognizer(bundle), settings, provenance_of(trained.folder))
+        bundle = write_bundle(output, model, card, head, adaptation, packed_model(fitted))
     if lineage or share is not None:
         copy_lineage(trained.folder, bundle.folder)
     return bundle

@@ -1,0 +1,1 @@
+"""Which phonemes are confused: counts, a table and a picture."""
