@@ -27,7 +27,7 @@ export function parseSegment(segment) {
     ...segment,
     start: toNumber(segment.start),
     end: toNumber(segment.end),
-    label: String(segment.label),
+    label: String(segment.label ?? "no_speech"),
     unsure: Boolean(segment.unsure),
     scores: toNumbers(segment.scores),
   };

@@ -3,6 +3,7 @@
 import { byId, createElement, oncePerFrame } from "./dom.js";
 import { t } from "./language.js";
 import { COLUMNS, isDoubtful, sortJobs } from "./tablerows.js";
+import { verdictEmotion } from "./verdict.js";
 
 // While many recordings are in progress, their states are drawn so often.
 const UPDATE_MS = 200;
@@ -130,7 +131,7 @@ function setText(element, text) {
 /** @param {HTMLTableRowElement} row @param {Job} job @param {boolean} current */
 function fillRow(row, job, current) {
   row.dataset.state = job.state;
-  row.dataset.emotion = job.prediction && !isDoubtful(job) ? job.prediction.label : "";
+  row.dataset.emotion = job.prediction ? verdictEmotion(job.prediction, job.origin === "sample") : "";
   for (const [index, { text }] of COLUMNS.entries()) {
     const cell = index ? row.cells[index] : row.cells[0].children[0];
     setText(cell, text(job));

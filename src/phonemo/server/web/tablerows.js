@@ -31,10 +31,10 @@ export const isDoubtful = ({ prediction }) =>
   prediction !== null && ["unsure", "no_speech"].some((name) => prediction.warnings.includes(name));
 
 /** @param {Prediction} prediction */
-const hasNoSpeech = ({ warnings }) => warnings.includes("no_speech");
+const hasNoSpeech = ({ label, warnings }) => label === null || warnings.includes("no_speech");
 
 /** @param {Prediction} prediction */
-const scoreOf = (prediction) => (hasNoSpeech(prediction) ? null : (prediction.scores[prediction.label] ?? null));
+const scoreOf = (prediction) => (hasNoSpeech(prediction) ? null : (prediction.scores[prediction.label ?? ""] ?? null));
 
 /** @param {Job} job */
 function lengthText({ prediction }) {
@@ -46,7 +46,9 @@ function labelText(job) {
   const { prediction } = job;
   if (!prediction || job.state !== "done") return progressText(job);
   if (hasNoSpeech(prediction)) return t("no_speech");
-  const name = emotionName(prediction.label);
+  if (job.origin === "sample") return t("verdict.synthetic");
+  if (prediction.mixture) return t("verdict.mixed");
+  const name = emotionName(prediction.label ?? "");
   return prediction.warnings.includes("unsure") ? t("table.unsure.label", { label: name }) : name;
 }
 
