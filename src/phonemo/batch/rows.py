@@ -105,7 +105,9 @@ def _schema(pyarrow: Any, emotions: Sequence[str], spans: bool, profile: bool) -
     text, number = pyarrow.string(), pyarrow.float64()
     scores = pyarrow.struct([(name, number) for name in emotions])
     times = [("start", number), ("end", number)]
-    segment = pyarrow.struct([*times, ("label", text), ("scores", scores)])
+    values = [(name, number) for name in ("arousal", "valence", "dominance")]
+    dimensions = ("dimensions", pyarrow.struct([*values, ("derived", pyarrow.bool_())]))
+    segment = pyarrow.struct([*times, ("label", text), ("scores", scores), dimensions])
     span = pyarrow.struct([("symbol", text), *times, ("confidence", number), ("share", number)])
     mark = pyarrow.struct([("hash", text), ("count", pyarrow.int64())])
     fields = [
@@ -115,6 +117,7 @@ def _schema(pyarrow: Any, emotions: Sequence[str], spans: bool, profile: bool) -
         *[("label", text), ("scores", scores), ("seconds", number)],
         *[("phonemes", pyarrow.list_(text)), ("warnings", pyarrow.list_(text))],
         *[("speech_ratio", number), ("segments", pyarrow.list_(segment))],
+        dimensions,
         *([("profile", mark)] if profile else []),
         *([("spans", pyarrow.list_(span))] if spans else []),
         *[("error", text), ("code", text)],

@@ -137,6 +137,7 @@ def table_row(row: Mapping[str, Any]) -> str:
         lines.append("  no speech detected; the scores below are meaningless")
     for name, score in ranked[:4]:
         lines.append(f"  {name:<12}{score:>6.1%}  {'█' * round(score * _BAR)}")
+    lines += _dimension_lines(row)
     lines += _segment_lines(row["segments"])
     if row["phonemes"]:
         more = " ..." if len(row["phonemes"]) > _MAX_SYMBOLS else ""
@@ -149,6 +150,14 @@ def table_row(row: Mapping[str, Any]) -> str:
     if row["warnings"]:
         lines.append(f"  warnings: {', '.join(row['warnings'])}")
     return "\n".join(lines)
+
+
+def _dimension_lines(row: Mapping[str, Any]) -> Iterator[str]:
+    """Format arousal and valence, if the row has them."""
+    values = dict(row.get("dimensions", {}))
+    note = " (derived)" if values.pop("derived", False) else ""
+    if values:
+        yield f"  {', '.join(f'{name} {value:.2f}' for name, value in values.items())}{note}"
 
 
 def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -32,6 +32,7 @@ from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.batching import Opened, Outcome, map_ordered
 from phonemo.runtime.parts.channel_predictions import combine_channels, on_channel, with_sound
+from phonemo.runtime.parts.dimensions import DimensionReader
 from phonemo.runtime.parts.speaker_turns import (
     Party,
     Turns,
@@ -69,6 +70,8 @@ class EmotionRecognizer(Adaptable):
     activity: str = "energy"
     """The voice activity: a key of phonemo.runtime.vad.DETECTORS."""
     limits: AudioLimits = AudioLimits()
+    dimensions: DimensionReader | None = None
+    """Reads arousal and valence from the scores; None for a model without them."""
 
     @property
     @abstractmethod
@@ -248,6 +251,7 @@ class EmotionRecognizer(Adaptable):
             self.window_seconds,
             self.applied,
             growing,
+            self.dimensions,
         )
 
     @property
@@ -346,7 +350,7 @@ class EmotionRecognizer(Adaptable):
         size = len(waveform.samples)
         track = VadTrack.of_clip(detector_of(self.activity), waveform.samples)
         ratio = track.share(0, size)
-        segment = segment_of(0, size, self.labels, clip.scores)
+        segment = segment_of(0, size, self.labels, clip.row, dimensions=self.dimensions)
         prediction = Prediction(
             label=segment.label,
             scores=segment.scores,
@@ -359,6 +363,7 @@ class EmotionRecognizer(Adaptable):
             speech_ratio=ratio,
             timings=clip.timings,
             profile=self.applied,
+            dimensions=segment.dimensions,
         )
         return on_channel(prediction.flag_unsure(self.abstain_below), waveform.channel)
 

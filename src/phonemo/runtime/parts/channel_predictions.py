@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from phonemo.annotations.dimensions import mean_dimensions
 from phonemo.annotations.prediction import UNSURE, Prediction
 from phonemo.audio import WARNINGS
 
@@ -38,7 +39,9 @@ def combine_channels(predictions: Sequence[Prediction], abstain_below: float = 0
     if len(predictions) == 1 and first.channel is None:
         return first
     rows = np.array([list(one.scores.values()) for one in predictions])
-    mean = np.average(rows, axis=0, weights=_weights(predictions))
+    weights = _weights(predictions)
+    mean = np.average(rows, axis=0, weights=weights)
+    dimensions = [one.dimensions for one in predictions]
     scores = {name: float(score) for name, score in zip(first.scores, mean, strict=True)}
     segments = (segment for one in predictions for segment in one.segments)
     combined = Prediction(
@@ -50,6 +53,7 @@ def combine_channels(predictions: Sequence[Prediction], abstain_below: float = 0
         timings=_total_timings(predictions),
         profile=first.profile,
         channels=tuple(predictions),
+        dimensions=mean_dimensions(zip(dimensions, weights, strict=True)),
     )
     return combined.flag_unsure(abstain_below)
 
