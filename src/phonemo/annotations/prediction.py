@@ -330,8 +330,8 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     a model without them) and warnings; if the model has dimensions, arousal and valence, and
     derived: whether they come from the scores; if a transcript was given for any recording, text;
     if a profile was applied to any, profile: its hash; if channels were chosen, channel. A
-    recording without speech has one row without label and scores. One whose channels are processed each on
-    its own has the rows of each channel.
+    recording without speech has one row without label and scores. One whose channels are processed
+    each on its own has the rows of each channel.
 
     Args:
         answers: file names and their predictions.

@@ -33,10 +33,10 @@ def textgrid(name: str, found: Prediction) -> str:
 
     All but the first are optional; a prediction with dimensions has tiers such as "arousal
     (derived)", whose texts are numbers; with a transcript there are "text", "words" and "word
-    emotion". If segments overlap, each speaker has tiers "emotion <speaker>" and "text <speaker>" instead; if
-    channels were chosen, each has such tiers as "emotion channel 1". The format is the long text
-    format of Praat's manual, in UTF-8. Tiers cover the recording without gaps, as Praat requires; a
-    gap is an empty interval.
+    emotion". If segments overlap, each speaker has tiers "emotion <speaker>" and "text <speaker>"
+    instead; if channels were chosen, each has such tiers as "emotion channel 1". The format is the
+    long text format of Praat's manual, in UTF-8. Tiers cover the recording without gaps, as Praat
+    requires; a gap is an empty interval.
     """
     tiers = tiers_of(found)
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]

@@ -34,7 +34,7 @@ class AnchoredMap:
     def values(
         self, reference: Reference, vectors: npt.ArrayLike, source: Statistics | None
     ) -> Floats:
-        """Dimensions (utterance, dimension), 0 to 1, adapted to a source as logits are.
+        """Dimensions (utterance, dimension), adapted to a source as logits are; not clipped.
 
         Args:
             reference: standardizes the vectors.
@@ -46,29 +46,61 @@ class AnchoredMap:
             mapped = affine(source, reference)
             rows = rows * mapped.scale + mapped.shift
         standardized = (rows - reference.centre) / reference.spread
-        return standardized @ self.weight + self.bias
+        values: Floats = standardized @ self.weight + self.bias
+        return values
 
 
-def fit_anchors(rows: Rows, classes: int, targets: Floats, ridge: float) -> AnchoredMap:
-    """Fit a ridge regression on vectors standardized by source; each emotion weighs the same.
+@dataclass(frozen=True, eq=False)
+class AnchorMoments:
+    """Moments of standardized vectors, for regressions to any anchors.
 
-    Args:
-        rows: the training data; corpora and the emotions in each have equal weights.
-        classes: number of emotions.
-        targets: (utterance, dimension).
-        ridge: weight of the identity in the covariance, above 0 to 1.
+    Corpora, and the emotions in each, have equal weights. Indicators are one column per emotion,
+    and last the intensity: 1 for strong, -1 for normal, 0 where it is not told.
+
+    Attributes:
+        mean: (feature,).
+        covariance: (feature, feature).
+        indicator_means: (indicator,).
+        cross: covariance of features and indicators, (feature, indicator).
     """
-    vectors = _standardized(rows, classes)
-    weights = balanced(rows, "corpus")
-    weights /= weights.sum()
-    mean, middle = weights @ vectors, weights @ targets
-    centred = (vectors - mean) * np.sqrt(weights)[:, None]
-    scaled = (targets - middle) * np.sqrt(weights)[:, None]
-    covariance = centred.T @ centred
-    typical = np.trace(covariance) / len(covariance)
-    shrunk = (1 - ridge) * covariance + ridge * typical * np.eye(len(covariance))
-    weight = np.linalg.solve(shrunk, centred.T @ scaled)
-    return AnchoredMap(weight, middle - mean @ weight)
+
+    mean: Floats
+    covariance: Floats
+    indicator_means: Floats
+    cross: Floats
+
+    @classmethod
+    def of(cls, rows: Rows, classes: int, strong: npt.NDArray[np.int64]) -> AnchorMoments:
+        """Compute the moments of training data.
+
+        Args:
+            rows: the training data, standardized here by source.
+            classes: number of emotions.
+            strong: 1 strong, 0 normal, -1 not told (utterance,).
+        """
+        vectors = _standardized(rows, classes)
+        weights = balanced(rows, "corpus")
+        weights /= weights.sum()
+        intensity = np.where(strong < 0, 0, 2 * strong - 1)
+        indicators = np.column_stack((np.eye(classes)[rows.truth], intensity))
+        mean, indicator_means = weights @ vectors, weights @ indicators
+        vectors -= mean
+        weighted = vectors * weights[:, None]
+        cross = weighted.T @ (indicators - indicator_means)
+        return cls(mean, weighted.T @ vectors, indicator_means, cross)
+
+    def fit(self, anchors: Floats, ridge: float) -> AnchoredMap:
+        """Fit a ridge regression.
+
+        Args:
+            anchors: what each indicator adds, (indicator, dimension).
+            ridge: weight of the identity in the covariance, above 0 to 1.
+        """
+        typical = np.trace(self.covariance) / len(self.covariance)
+        identity = np.eye(len(self.covariance))
+        shrunk = (1 - ridge) * self.covariance + ridge * typical * identity
+        weight = np.linalg.solve(shrunk, self.cross @ anchors)
+        return AnchoredMap(weight, self.indicator_means @ anchors - self.mean @ weight)
 
 
 def _standardized(rows: Rows, classes: int) -> Floats:

@@ -14,9 +14,10 @@ from phonemo.errors import ProtocolError
 from phonemo.evaluation.calibration import softmax
 from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.statistics import Reference, Statistics, adapt_logits, logits_of
-from phonemo.train.dimensions.anchored_regression import AnchoredMap, fit_anchors
+from phonemo.train.dimensions.anchored_regression import AnchoredMap, AnchorMoments
 from phonemo.train.dimensions.contrasts import Recordings
 from phonemo.train.transfer.corpora import Corpus, Rows, concatenate_rows
+from phonemo.train.transfer.linear_heads import fit_head
 from phonemo.train.transfer.selection import Choice
 from phonemo.train.transfer.study import Study
 from phonemo.train.transfer.vectors import FrozenNetwork
@@ -81,7 +82,7 @@ class Derivation:
 
 @dataclass(eq=False)
 class DerivationBench:
-    """Trains candidates on corpora; each regression is fitted once.
+    """Trains candidates on corpora; the moments of training data are computed once.
 
     Attributes:
         study: the corpora and their vectors.
@@ -90,7 +91,8 @@ class DerivationBench:
 
     study: Study
     network: FrozenNetwork
-    _maps: dict[tuple[Any, ...], AnchoredMap] = field(default_factory=dict)
+    _moments: dict[tuple[Any, ...], AnchorMoments] = field(default_factory=dict)
+    _heads: dict[tuple[Any, ...], Reference] = field(default_factory=dict)
 
     def rows(self, candidate: Candidate, corpus: str) -> Rows:
         """A corpus' vectors, with its emotions."""
@@ -107,6 +109,13 @@ class DerivationBench:
         strong = [self.known(name).strong for name in parts]
         rows = concatenate_rows(list(parts.values()))
         return self.fitted(candidate, head, rows, np.concatenate(strong), tuple(parts))
+
+    def head(self, candidate: Candidate, rows: Rows, key: tuple[Any, ...]) -> Reference:
+        """Fit a head on parts of corpora, which ``key`` identifies."""
+        key = (*key, candidate.choice)
+        if key not in self._heads:
+            self._heads[key] = fit_head(rows, len(self.study.labels), candidate.choice.head)
+        return self._heads[key]
 
     def fitted(
         self,
@@ -128,13 +137,12 @@ class DerivationBench:
         norms = _norms(self.study.labels, candidate.norm)
         if candidate.method == "norms":
             return Derivation(head, norms, None)
-        ridge = candidate.choice.head.ridge
-        key = (*key, candidate.method, candidate.norm, ridge)
-        if key not in self._maps:
-            targets = norms[rows.truth]
-            targets[:, 0] += METHODS[candidate.method] * np.where(strong < 0, 0, 2 * strong - 1)
-            self._maps[key] = fit_anchors(rows, len(norms), targets, ridge)
-        return Derivation(head, norms, self._maps[key])
+        key = (*key, candidate.choice.columns)
+        if key not in self._moments:
+            self._moments[key] = AnchorMoments.of(rows, len(norms), strong)
+        anchors = np.vstack((norms, [METHODS[candidate.method], 0.0]))
+        anchored = self._moments[key].fit(anchors, candidate.choice.head.ridge)
+        return Derivation(head, norms, anchored)
 
 
 def recordings_of(corpus: Corpus, labels: LabelSet) -> Recordings:

@@ -25,7 +25,6 @@ from phonemo.train.dimensions.contrasts import Recordings, contrasts_of
 from phonemo.train.dimensions.derivations import METHODS, Candidate, DerivationBench, Floats
 from phonemo.train.dimensions.level_test import level_changes
 from phonemo.train.transfer.corpora import concatenate_rows, read_corpora
-from phonemo.train.transfer.linear_heads import fit_head
 from phonemo.train.transfer.selection import choices_of
 from phonemo.train.transfer.study import Study, StudyBench
 from phonemo.train.transfer.study_config import TransferConfig
@@ -172,7 +171,6 @@ def _within(
 def _speakers_left_out(bench: DerivationBench, candidate: Candidate, corpus: str) -> Floats:
     """Values of all recordings, each by a model that was not trained on the speaker."""
     known, tested = bench.known(corpus), bench.rows(candidate, corpus)
-    classes = len(bench.study.labels)
     values = np.empty((len(tested), 2))
     names = np.unique(known.speaker)
     others = [other.name for other in bench.study.teaching(corpus)]
@@ -184,7 +182,7 @@ def _speakers_left_out(bench: DerivationBench, candidate: Candidate, corpus: str
         strong = np.concatenate(
             [*(bench.known(name).strong for name in others), known.strong[~own]]
         )
-        head = fit_head(rows, classes, candidate.choice.head)
+        head = bench.head(candidate, rows, (corpus, part))
         trained = bench.fitted(candidate, head, rows, strong, (corpus, part))
         values[own] = trained.values(tested.vectors[own], None)
     return values

@@ -15,7 +15,7 @@ from phonemo.train.transfer.corpora import Corpus
 
 #: Gains in decibels.
 GAINS = (-20.0, 10.0)
-_CLIPS = 40
+_CLIPS = 10
 
 
 def level_changes(corpora: Sequence[Corpus]) -> dict[str, Any]:
