@@ -194,7 +194,8 @@ def _last_cells(
     cells = ["" if number is None else str(number)] if channel else []
     cells += [mark.hash if mark is not None else ""] if profile else []
     cells += [(segment and segment.text) or ""] if text else []
-    return [*cells, *dimension_cells(segment and segment.dimensions, dimensions)]
+    known = None if segment is None else segment.dimensions
+    return [*cells, *dimension_cells(known, dimensions)]
 
 
 def _segment_cells(
