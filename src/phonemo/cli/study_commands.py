@@ -225,7 +225,7 @@ def dimensions(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Test arousal and valence that are derived from emotions, with corpora left out.
+    """Test derived arousal and valence with corpora left out.
 
     Published norms weighted by the emotions' scores are compared with a regression to these norms.
     The tests are pairs of recordings whose order is known, such as anger and sadness.
