@@ -25,6 +25,7 @@ FLOORS = (
     ("train.export", "train.pretrain"),
     ("train.experiments",),
     ("train.transfer",),
+    ("train.dimensions",),
     ("loader",),
     ("integrations",),
     ("batch", "server"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from phonemo.annotations.dimensions import Dimensions
 from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment
 from phonemo.batch.plan import BatchItem
 from phonemo.batch.rows import failed_row, part_name, rows_of, writing_rows
@@ -16,8 +17,10 @@ from phonemo.errors import AudioError, RunError
 EMOTIONS = ("anger", "neutral")
 SCORES = {"anger": 0.25, "neutral": 0.75}
 SPANS = (PhonemeSpan("a", 0.1, 0.2, 0.9, 0.05),)
+DIMENSIONS = Dimensions({"arousal": 0.75, "valence": 0.25}, derived=True)
+SEGMENT = Segment(0, 1.5, "neutral", SCORES, dimensions=DIMENSIONS)
 FOUND = Prediction(
-    "neutral", SCORES, 1.5, SPANS, ("clipped",), (Segment(0, 1.5, "neutral", SCORES),), 0.5
+    "neutral", SCORES, 1.5, SPANS, ("clipped",), (SEGMENT,), 0.5, dimensions=DIMENSIONS
 )
 BYTES = os.fsdecode(b"caf\xe9.wav")
 
@@ -34,8 +37,12 @@ def table(path):
 
 
 def told(row):
-    """Without empty fields."""
-    return {name: value for name, value in row.items() if value is not None}
+    """Without empty fields, at any depth: the columns of Parquet are those of all rows."""
+    if isinstance(row, list):
+        return [told(item) for item in row]
+    if not isinstance(row, dict):
+        return row
+    return {name: told(value) for name, value in row.items() if value is not None}
 
 
 def row_of(item, outcome, spans):

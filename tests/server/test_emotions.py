@@ -70,7 +70,9 @@ def test_text_formats_equal_the_library_writers(port, recognizer, name, file):
     found = post(port, file, "my clip.wav", response_format=name)
     assert found.status == 200
     assert found.headers.get_content_type() == kind
-    assert found.body.decode() == write("my clip.wav", recognizer.predict(file))
+    # dimensions are tiers of a TextGrid on request
+    shown = recognizer.predict(file).without_dimensions()
+    assert found.body.decode() == write("my clip.wav", shown)
 
 
 @pytest.mark.parametrize("file", [FILE, LONG], ids=["short", "long"])
@@ -81,9 +83,19 @@ def test_csv_equals_the_library_writer(port, recognizer, file):
     assert found.body.decode() == writers.csv_head(LABELS) + rows
 
 
+def test_csv_and_textgrid_have_dimensions_on_request(port, recognizer):
+    prediction, names = recognizer.predict(FILE), ("arousal", "valence")
+    found = post(port, FILE, "my.wav", response_format="csv", dimensions="true")
+    rows = writers.csv_rows("my.wav", prediction, LABELS, dimensions=names)
+    assert found.body.decode() == writers.csv_head(LABELS, dimensions=names) + rows
+    found = post(port, FILE, "my.wav", response_format="textgrid", dimensions="true")
+    assert found.body.decode() == writers.textgrid("my.wav", prediction)
+    assert '"arousal (derived)"' in found.body.decode()
+
+
 def test_shares_are_a_separate_tier(port, whole):
     found = post(port, FILE, response_format="textgrid", phonemes="true")
-    assert found.body.decode() == writers.textgrid("clip.wav", whole)
+    assert found.body.decode() == writers.textgrid("clip.wav", whole.without_dimensions())
     assert '"share"' in found.body.decode()
 
 

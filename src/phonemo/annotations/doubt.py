@@ -44,7 +44,9 @@ def _agreeing(prediction: Prediction) -> Iterable[Segment]:
     """The segments; one that is all there is of the timeline has the scores of the whole."""
     if len(prediction.segments) != 1 or prediction.label is None:
         return prediction.segments
-    return (replace(prediction.segments[0], label=prediction.label, scores=prediction.scores),)
+    (only,) = prediction.segments
+    label, scores, dimensions = prediction.label, prediction.scores, prediction.dimensions
+    return (replace(only, label=label, scores=scores, dimensions=dimensions),)
 
 
 def _mark_word(word: Word, threshold: float) -> Word:

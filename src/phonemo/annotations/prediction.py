@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from phonemo.annotations.dimensions import Dimensions, dimension_names
 from phonemo.annotations.party_summary import CallSummary
 from phonemo.errors import MissingExtraError, UsageError
 from phonemo.labels import rescale_scores
@@ -131,6 +132,8 @@ class Segment:
         text: the turn's text, if a transcript was given.
         words: the turn's words with their emotions, if a transcript with words was given.
         unsure: whether the highest score is below the model's threshold.
+        dimensions: arousal and valence of all emotions' scores, whichever are chosen among; None
+            for a model without them.
     """
 
     start: float
@@ -143,6 +146,7 @@ class Segment:
     text: str | None = None
     words: tuple[Word, ...] = ()
     unsure: bool = False
+    dimensions: Dimensions | None = None
 
     @property
     def score(self) -> float:
@@ -176,6 +180,7 @@ class Segment:
             "unsure": self.is_doubtful,
             "scores": self.scores,
         }
+        data |= {} if self.dimensions is None else {"dimensions": self.dimensions.to_dict()}
         data |= {} if self.speaker is None else {"speaker": self.speaker}
         data |= {} if self.channel is None else {"channel": self.channel}
         data |= {} if self.text is None else {"text": self.text}
@@ -206,6 +211,7 @@ class Prediction:
         turns_skipped: reason -> number of turns skipped for it: "no_length", "beyond_end",
             "too_short", "not_finite"; empty without turns.
         summary: the summary by party, where phonemo.annotations.call_summary added it.
+        dimensions: arousal and valence, as for a segment.
     """
 
     label: str | None
@@ -221,6 +227,7 @@ class Prediction:
     channels: tuple[Prediction, ...] = ()
     turns_skipped: dict[str, int] = field(default_factory=dict)
     summary: CallSummary | None = None
+    dimensions: Dimensions | None = None
 
     @property
     def phonemes(self) -> tuple[str, ...] | None:
@@ -305,6 +312,12 @@ class Prediction:
         prediction = self.among(emotions) if emotions else self
         return prediction if top_k is None else prediction.top(top_k)
 
+    def without_dimensions(self) -> Prediction:
+        """Return a copy without dimensions, for formats that show them on request."""
+        parts = tuple(replace(segment, dimensions=None) for segment in self.segments)
+        channels = tuple(channel.without_dimensions() for channel in self.channels)
+        return replace(self, dimensions=None, segments=parts, channels=channels)
+
     def to_pipeline(self, top_k: int | None = None) -> list[dict[str, Any]]:
         """Return the format of transformers' ``pipeline("audio-classification")``, best first."""
         ranked = self.top(len(self.scores) if top_k is None else top_k).scores
@@ -332,6 +345,8 @@ class Prediction:
         }
         if self.mixture is not None:
             data["mixture"] = {name: round(share, 4) for name, share in self.mixture.items()}
+        if self.dimensions is not None:
+            data["dimensions"] = self.dimensions.to_dict()
         if self.profile is not None:
             data["profile"] = self.profile.to_dict()
         if self.channel is not None:
@@ -380,7 +395,16 @@ def segments_of(found: Prediction) -> tuple[Segment, ...]:
         return tuple(sorted(found.segments, key=lambda segment: segment.start))
     if found.label is None or "no_speech" in found.warnings:
         return ()
-    return (Segment(0.0, found.seconds, found.label, found.scores, unsure=found.unsure),)
+    return (
+        Segment(
+            0.0,
+            found.seconds,
+            found.label,
+            found.scores,
+            unsure=found.unsure,
+            dimensions=found.dimensions,
+        ),
+    )
 
 
 def phonemes_within(one: Segment, found: Prediction) -> str:
@@ -395,7 +419,9 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     Its index is audformat's segmented index: file, and start and end as timedelta64[ns]. Its
     columns are label, unsure, the score of each emotion (NaN if the model does not have it),
     speaker, speech_ratio, phonemes (those whose midpoint lies in the segment, separated by spaces;
-    None for a model without them) and warnings; if a transcript was given for any recording, text;
+    None for a model without them) and warnings; if the model has dimensions, arousal and valence,
+    and derived: whether they come from the scores; if a transcript was given for any recording,
+    text;
     if a profile was applied to any, profile: its hash; if channels were chosen, channel. A
     recording without speech has one row without label and scores. One whose channels are processed
     each on its own has the rows of each channel.
@@ -418,6 +444,14 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     )
     columns = ["label", "unsure", *emotions, "speaker", "speech_ratio", "phonemes", "warnings"]
     rows = [_build_row(prediction, segment, emotions) for _, prediction, segment in segments]
+    dimensions = [segment.dimensions for _, _, segment in segments]
+    names = dimension_names(dimensions)
+    if names:
+        columns += [*names, "derived"]
+        rows = [
+            [*row, *(one and one.values.get(name) for name in names), one and one.derived]
+            for row, one in zip(rows, dimensions, strict=True)
+        ]
     texts = [segment.text for _, _, segment in segments]
     if any(text is not None for text in texts):
         columns.append("text")
@@ -433,7 +467,7 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     frame = pandas.DataFrame(
         rows, columns=columns, index=_build_index(pandas, segments), dtype=object
     )
-    return frame.astype(dict.fromkeys([*emotions, "speech_ratio"], "float64"))
+    return frame.astype(dict.fromkeys([*emotions, *names, "speech_ratio"], "float64"))
 
 
 def _build_index(pandas: Any, segments: list[tuple[str, Prediction, Segment]]) -> Any:

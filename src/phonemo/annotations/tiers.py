@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from phonemo.annotations.dimensions import dimension_items
 from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, Word, segments_of
 
 #: Shorter gaps between two phonemes are rounding errors, not pauses.
@@ -54,13 +55,13 @@ def source_name(segment: Segment) -> str:
 def tiers_of(found: Prediction) -> dict[str, list[TierInterval]]:
     """Tier name -> intervals from 0 to the recording's end.
 
-    Emotions have one tier, plus one tier of speakers if these are known, and of their texts, words
-    and words' emotions. If segments overlap or are of chosen channels, each speaker, or else each
-    channel, has tiers "emotion <name>", "text <name>" and so on instead of these. Channels
-    processed each on its own have a tier of phonemes each.
+    Emotions have one tier, plus a tier of each dimension that a prediction has, one of speakers if
+    these are known, and of their texts, words and words' emotions. If segments overlap or are of
+    chosen channels, each speaker, or else each channel, has tiers "emotion <name>", "text <name>"
+    and so on instead of these. Channels processed each on its own have a tier of phonemes each.
     """
     segments = segments_of(found)
-    named = _emotion_tiers(segments) | _text_tiers(segments)
+    named = _emotion_tiers(segments) | _dimension_tiers(segments) | _text_tiers(segments)
     tiers = {
         name: list(non_overlapping(intervals, found.seconds)) for name, intervals in named.items()
     }
@@ -123,6 +124,18 @@ def _emotion_tiers(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]
         )
     if not apart and any(segment.speaker for segment in segments):
         tiers["speaker"] = [TierInterval(x.start, x.end, single_line(x.speaker)) for x in segments]
+    return tiers
+
+
+def _dimension_tiers(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
+    """Tier name -> intervals whose text is a number; derived ones say so in the name."""
+    apart, shared = _are_apart(segments), _shared_names(segments)
+    tiers: dict[str, list[TierInterval]] = {}
+    for segment in segments:
+        who = f" {_party_name(segment, shared)}".rstrip() if apart else ""
+        for name, text in dimension_items(segment.dimensions):
+            interval = TierInterval(segment.start, segment.end, text)
+            tiers.setdefault(name + who, []).append(interval)
     return tiers
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
+from phonemo.annotations.dimensions import dimension_cells, dimension_columns
 from phonemo.annotations.prediction import Prediction, Segment, phonemes_within, segments_of
 from phonemo.annotations.tiers import (
     DOUBT,
@@ -31,11 +32,12 @@ _ARROW = re.compile("-{2,}>")
 def textgrid(name: str, found: Prediction) -> str:
     """A Praat TextGrid with the tiers "emotion", "speaker", "phonemes" and "share".
 
-    All but the first are optional; with a transcript there are "text", "words" and "word emotion".
-    If segments overlap, each speaker has tiers "emotion <speaker>" and "text <speaker>" instead; if
-    channels were chosen, each has such tiers as "emotion channel 1". The format is the long text
-    format of Praat's manual, in UTF-8. Tiers cover the recording without gaps, as Praat requires; a
-    gap is an empty interval.
+    All but the first are optional; a prediction with dimensions has tiers such as "arousal
+    (derived)", whose texts are numbers; with a transcript there are "text", "words" and "word
+    emotion". If segments overlap, each speaker has tiers "emotion <speaker>" and "text <speaker>"
+    instead; if channels were chosen, each has such tiers as "emotion channel 1". The format is the
+    long text format of Praat's manual, in UTF-8. Tiers cover the recording without gaps, as Praat
+    requires; a gap is an empty interval.
     """
     tiers = tiers_of(found)
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
@@ -114,16 +116,22 @@ def json_file(name: str, found: Prediction) -> str:
 
 
 def csv_head(
-    labels: Iterable[str], profile: bool = False, channel: bool = False, text: bool = False
+    labels: Iterable[str],
+    profile: bool = False,
+    channel: bool = False,
+    text: bool = False,
+    dimensions: Sequence[str] = (),
 ) -> str:
     """The header of a table with a row per segment.
 
     Its columns are file, start, end, speaker, label, unsure (true or false), a score for each
     emotion, phonemes, warnings, error and, if channels are chosen, channel; if a profile is
-    applied, profile: its hash; if a transcript is given, text.
+    applied, profile: its hash; if a transcript is given, text; with dimensions, each of them, and
+    derived: whether they come from the scores.
     """
     times = ["start", "end", "speaker", "label", "unsure"]
     last = ["channel"] * channel + ["profile"] * profile + ["text"] * text
+    last += dimension_columns(dimensions)
     return _csv_line(["file", *times, *labels, "phonemes", "warnings", "error", *last])
 
 
@@ -134,6 +142,7 @@ def csv_rows(
     profile: bool = False,
     channel: bool = False,
     text: bool = False,
+    dimensions: Sequence[str] = (),
 ) -> str:
     """The table's rows for one recording; times are in seconds.
 
@@ -142,19 +151,20 @@ def csv_rows(
     processed each on its own has the rows of each channel.
     """
     if found.channels:
-        parts = (csv_rows(name, one, labels, profile, channel, text) for one in found.channels)
+        columns = (profile, channel, text, dimensions)
+        parts = (csv_rows(name, one, labels, *columns) for one in found.channels)
         return "".join(parts)
     warnings = " ".join(found.warnings)
     segments = segments_of(found)
     if not segments:
         phonemes = " ".join(found.phonemes or ())
         cells = [name, "", "", "", "", "true", *("" for _ in labels), phonemes, warnings, ""]
-        return _csv_line([*cells, *_last_cells(found, None, profile, channel, text)])
+        return _csv_line([*cells, *_last_cells(found, None, profile, channel, text, dimensions)])
     return "".join(
         _csv_line(
             [
                 *_segment_cells(name, found, segment, labels, warnings),
-                *_last_cells(found, segment, profile, channel, text),
+                *_last_cells(found, segment, profile, channel, text, dimensions),
             ]
         )
         for segment in segments
@@ -168,21 +178,29 @@ def csv_error(
     profile: bool = False,
     channel: bool = False,
     text: bool = False,
+    dimensions: Sequence[str] = (),
 ) -> str:
     """The table's row for a file that could not be processed."""
-    last = [""] * (profile + channel + text)
+    last = [""] * (profile + channel + text + len(dimension_columns(dimensions)))
     return _csv_line([name, "", "", "", "", "", *("" for _ in labels), "", "", error, *last])
 
 
 def _last_cells(
-    prediction: Prediction, segment: Segment | None, profile: bool, channel: bool, text: bool
+    prediction: Prediction,
+    segment: Segment | None,
+    profile: bool,
+    channel: bool,
+    text: bool,
+    dimensions: Sequence[str],
 ) -> list[str]:
-    """The cells of the columns channel, profile and text, where there are such."""
+    """The cells of the columns channel, profile, text and dimensions, where there are such."""
     number = (segment.channel if segment is not None else None) or prediction.channel
     mark = (segment.profile if segment is not None else None) or prediction.profile
     cells = ["" if number is None else str(number)] if channel else []
     cells += [mark.hash if mark is not None else ""] if profile else []
-    return [*cells, *([(segment and segment.text) or ""] if text else [])]
+    cells += [(segment and segment.text) or ""] if text else []
+    known = None if segment is None else segment.dimensions
+    return [*cells, *dimension_cells(known, dimensions)]
 
 
 def _segment_cells(

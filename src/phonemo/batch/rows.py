@@ -106,7 +106,9 @@ def _schema(pyarrow: Any, emotions: Sequence[str], spans: bool, profile: bool) -
     scores = pyarrow.struct([(name, number) for name in emotions])
     times = [("start", number), ("end", number)]
     doubt = ("unsure", pyarrow.bool_())
-    segment = pyarrow.struct([*times, ("label", text), doubt, ("scores", scores)])
+    values = [(name, number) for name in ("arousal", "valence", "dominance")]
+    dimensions = ("dimensions", pyarrow.struct([*values, ("derived", pyarrow.bool_())]))
+    segment = pyarrow.struct([*times, ("label", text), doubt, ("scores", scores), dimensions])
     span = pyarrow.struct([("symbol", text), *times, ("confidence", number), ("share", number)])
     mark = pyarrow.struct([("hash", text), ("count", pyarrow.int64())])
     fields = [
@@ -117,6 +119,7 @@ def _schema(pyarrow: Any, emotions: Sequence[str], spans: bool, profile: bool) -
         *[("phonemes", pyarrow.list_(text)), ("warnings", pyarrow.list_(text))],
         *[("speech_ratio", number), ("segments", pyarrow.list_(segment))],
         ("mixture", scores),
+        dimensions,
         *([("profile", mark)] if profile else []),
         *([("spans", pyarrow.list_(span))] if spans else []),
         *[("error", text), ("code", text)],

@@ -136,6 +136,7 @@ def table_row(row: Mapping[str, Any]) -> str:
     lines.append(f"  {_verdict(row)}")
     for name, score in ranked[:4]:
         lines.append(f"  {name:<12}{score:>6.1%}  {'█' * round(score * _BAR)}")
+    lines += _dimension_lines(row)
     lines += _segment_lines(row["segments"])
     if row["phonemes"]:
         more = " ..." if len(row["phonemes"]) > _MAX_SYMBOLS else ""
@@ -160,6 +161,14 @@ def _verdict(row: Mapping[str, Any]) -> str:
         return f"mixed: {parts[0]} of the time, {', '.join(parts[1:])}"
     score = f"{label}, score {row['scores'][label]:.0%}"
     return f"unsure; closest: {score}" if row["unsure"] else score
+
+
+def _dimension_lines(row: Mapping[str, Any]) -> Iterator[str]:
+    """Format arousal and valence, if the row has them."""
+    values = dict(row.get("dimensions", {}))
+    note = " (derived)" if values.pop("derived", False) else ""
+    if values:
+        yield f"  {', '.join(f'{name} {value:.2f}' for name, value in values.items())}{note}"
 
 
 def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -58,10 +58,17 @@ class OutputOptions:
     channels: Channels = "mix"
     summary: bool = False
     """Add the summary of each party."""
+    dimensions: bool = False
+    """Show arousal and valence where a format does not always have them."""
+    dimension_names: Sequence[str] = ()
+    """The model's dimensions, as columns of a table."""
 
 
 #: The formats with a place for the summary of a recording.
 SUMMARIZED = (Format.table, Format.jsonl, Format.json)
+#: The formats that always have dimensions, and those with a place for them.
+WITH_DIMENSIONS = (Format.jsonl, Format.json)
+DIMENSIONED = (Format.table, Format.csv, Format.textgrid, *WITH_DIMENSIONS)
 
 Answer = Prediction | PhonemoError
 #: Called with a recording's name and its prediction or error; raises if it cannot be written.
@@ -100,6 +107,7 @@ def iter_predictions(
 def _finished(result: Prediction, options: OutputOptions) -> Prediction:
     """Restrict to the chosen emotions, summarize them, keep the highest scores."""
     result = result.narrowed(options.labels, None)
+    result = result if options.dimensions else result.without_dimensions()
     if options.summary:
         from phonemo.annotations.call_summary import with_summary
 
@@ -131,7 +139,7 @@ def writer_of(
         yield _write_files(writers.BY_FILE[output_format][1], targets)
     elif output_format is Format.csv:
         text = options.turns is not None and options.turns.has_text
-        columns = (profile, channel, text)
+        columns = (profile, channel, text, options.dimension_names)
         typer.echo(writers.csv_head(labels, *columns), nl=False)
         yield lambda name, result: _echo(_csv_text(name, result, labels, columns))
     elif output_format is Format.jsonl:
@@ -269,7 +277,10 @@ def _write_array(spans: bool) -> Iterator[Writer]:
 
 
 def _csv_text(
-    name: str, result: Answer, labels: Sequence[str], columns: tuple[bool, bool, bool]
+    name: str,
+    result: Answer,
+    labels: Sequence[str],
+    columns: tuple[bool, bool, bool, Sequence[str]],
 ) -> str:
     if isinstance(result, PhonemoError):
         return writers.csv_error(name, str(result), labels, *columns)

@@ -16,7 +16,9 @@ from phonemo.cli import adapt as cli_adapt
 from phonemo.cli import console
 from phonemo.cli.options import Activity, ChannelChoice, Jobs, Model, channels_of
 from phonemo.cli.output import (
+    DIMENSIONED,
     SUMMARIZED,
+    WITH_DIMENSIONS,
     Answer,
     Format,
     OutputOptions,
@@ -109,6 +111,14 @@ Summary = Annotated[
         "speech, strongest moments, trend. With --format table, json or jsonl.",
     ),
 ]
+ShownDimensions = Annotated[
+    bool,
+    typer.Option(
+        "--dimensions",
+        help="Show arousal and valence, 0 to 1, in a table, csv or textgrid; JSON always has them. "
+        "A shipped model derives them from the emotions' scores.",
+    ),
+]
 Labels = Annotated[
     str | None,
     typer.Option(help="Choose only among these emotions: anger,happiness,neutral,sadness"),
@@ -150,6 +160,7 @@ def predict(
     decoding: Decoding = None,
     edges: Edges = None,
     summary: Summary = False,
+    dimensions: ShownDimensions = False,
     labels: Labels = None,
     top_k: TopK = None,
     threshold: Threshold = None,
@@ -185,10 +196,12 @@ def predict(
     on_terminal = _check_streams(named)
     output_format = format or (Format.table if on_terminal else Format.jsonl)
     _check_summary(summary, output_format)
+    _check_place(dimensions, output_format)
     targets = output_paths(named, output_format, output_dir, overwrite)
     for note in skipped.notes():
         typer.echo(f"phonemo: {note}", err=True)
     opened = load_model(model)
+    options = _with_dimensions(options, opened, dimensions, output_format)
     known = LabelSet(tuple(opened.labels))
     if options.labels:
         options = replace(options, labels=_resolved(known, options.labels))
@@ -225,6 +238,28 @@ def _check_summary(summary: bool, output_format: Format) -> None:
             f"--summary: expected --format {', '.join(SUMMARIZED)}, got {output_format}, "
             "which has no place for it"
         )
+
+
+def _check_place(dimensions: bool, output_format: Format) -> None:
+    if dimensions and output_format not in DIMENSIONED:
+        raise UsageError(
+            f"--dimensions: expected --format {', '.join(DIMENSIONED)}, got {output_format}, "
+            "which has no place for them"
+        )
+
+
+def _with_dimensions(
+    options: OutputOptions, opened: EmotionRecognizer, dimensions: bool, output_format: Format
+) -> OutputOptions:
+    """Show the model's dimensions on request, and always in JSON."""
+    if dimensions and opened.dimensions is None:
+        raise UsageError(
+            "--dimensions: expected a model with a head for dimensions, or with emotions that have "
+            f"published norms, got {', '.join(opened.labels)}; leave it out"
+        )
+    names = opened.dimensions.names if dimensions and opened.dimensions else ()
+    shown = dimensions or output_format in WITH_DIMENSIONS
+    return replace(options, dimensions=shown, dimension_names=names)
 
 
 def names_of(labels: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""The commands for studies of several trainings: ablate, cross, calibrate, transfer."""
+"""The commands for studies: ablate, cross, calibrate, transfer, dimensions, fit-head."""
 
 from __future__ import annotations
 
@@ -211,6 +211,39 @@ def transfer(
     for line in transfer_lines(study):
         typer.echo(line)
     typer.echo(f"written: {Path(resolved.output) / TRANSFER}")
+    if results is not None:
+        atomic_write_text(results, json.dumps(study, indent=1, ensure_ascii=False) + "\n")
+        typer.echo(f"written: {results}")
+
+
+def dimensions(
+    config: Annotated[Path, typer.Argument(help="A YAML config, e.g. configs/dimensions.yaml.")],
+    overrides: Override = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Also write the results, e.g. results/dimensions/dimensions.json."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Test derived arousal and valence with corpora left out.
+
+    Published norms weighted by the emotions' scores are compared with a regression to these norms.
+    The tests are pairs of recordings whose order is known, such as anger and sadness.
+    """
+    from phonemo.evaluation.dimension_report import dimension_lines
+    from phonemo.files import atomic_write_text
+    from phonemo.train.transfer.study_config import load_transfer_config
+
+    resolved = load_transfer_config(config, parse_overrides(overrides, None))
+    if results is not None:
+        check_writable(results)
+    needs_torch("testing on corpora left out")
+    from phonemo.train.dimensions.dimension_study import derive_dimensions
+
+    with console.run_progress(quiet) as progress:
+        study = derive_dimensions(resolved, command_line(), progress)
+    for line in dimension_lines(study):
+        typer.echo(line)
     if results is not None:
         atomic_write_text(results, json.dumps(study, indent=1, ensure_ascii=False) + "\n")
         typer.echo(f"written: {results}")

@@ -1,7 +1,7 @@
 """Writes RESULTS.md and the tables of the README and model cards from results/<name>/metrics.json.
 
-Studies of several runs are read from ablation.json, cross.json and transfer.json; a transfer study
-has its picture below docs/images.
+Studies of several runs are read from ablation.json, cross.json, transfer.json and dimensions.json;
+a transfer study has its picture below docs/images.
 
 No number is typed by hand. The output depends on the files only and is sorted, so that writing it
 twice changes nothing. Shares are shown in per cent with one decimal, standard deviations in points.
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from phonemo.errors import ResultError
+from phonemo.evaluation.dimension_report import DimensionResults, dimension_sections
 from phonemo.evaluation.markdown import (
     UNEVEN,
     boundaries_text,
@@ -54,7 +55,7 @@ __all__ = [
     "write_results",
 ]
 
-Study = TypeVar("Study", Ablation, Crossing, Transfer)
+Study = TypeVar("Study", Ablation, Crossing, Transfer, DimensionResults)
 #: Folder of pictures, relative to that of RESULTS.md.
 _IMAGES = Path("docs") / "images"
 START = "<!-- results:start -->"
@@ -72,8 +73,9 @@ def write_results(
 ) -> None:
     """Write RESULTS.md from every ``results_folder/*/metrics.json``, and the tables of other pages.
 
-    The sections on studies come from ``*/ablation.json``, ``*/cross.json`` and
-    ``*/transfer.json``; each transfer study's picture is drawn into docs/images beside RESULTS.md.
+    The sections on studies come from ``*/ablation.json``, ``*/cross.json``, ``*/transfer.json``
+    and ``*/dimensions.json``; each transfer study's picture is drawn into docs/images beside
+    RESULTS.md.
 
     For a missing or empty results folder RESULTS.md states that nothing was measured. The README's
     table is written between the lines ``<!-- results:start -->`` and ``<!-- results:end -->``. A
@@ -240,7 +242,9 @@ def _render_pages(
         if study.systems
     ]
     sections = [*study_sections(ablations.values(), crossings.values())]
-    studies = "\n".join([*transfer_sections(transfers), *sections])
+    derived = _read_studies(results_folder, "dimensions.json", DimensionResults).values()
+    transferred = [*transfer_sections(transfers), *dimension_sections([*derived])]
+    studies = "\n".join([*transferred, *sections])
     pages = {output: results_page(runs, studies)}
     if readme is not None:
         _check_single_table(readme)

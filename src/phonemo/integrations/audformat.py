@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from phonemo.annotations.dimensions import dimension_names
 from phonemo.annotations.prediction import Prediction, to_pandas
 from phonemo.audio import RATE
 from phonemo.errors import AudioError, MissingExtraError, UsageError
@@ -19,8 +20,9 @@ TABLE = "emotion"
 def to_audformat(answers: Iterable[tuple[str, Prediction]], name: str = "phonemo") -> Any:
     """Convert predictions to an ``audformat.Database`` with a table "emotion", a row per segment.
 
-    Its columns are emotion (a scheme with the labels), a score from 0 to 1 for each emotion, and
-    speaker, if known. ``database.save(folder)`` writes it.
+    Its columns are emotion (a scheme with the labels), a score from 0 to 1 for each emotion,
+    speaker, if known, and arousal and valence, 0 to 1, where the model has them.
+    ``database.save(folder)`` writes it.
 
     Args:
         answers: pairs of file name and prediction.
@@ -48,6 +50,15 @@ def to_audformat(answers: Iterable[tuple[str, Prediction]], name: str = "phonemo
     database.raters["phonemo"] = audformat.Rater("machine")
     table = database[TABLE] = audformat.Table(frame.index)
     schemes = {"emotion": "emotion", **dict.fromkeys(emotions, "score"), "speaker": "speaker"}
+    dimensions = dimension_names(prediction.dimensions for _, prediction in pairs)
+    if dimensions:
+        derived = "derived from the emotions' scores by published norms"
+        trained = "output of a head trained on ratings"
+        is_derived = any(p.dimensions and p.dimensions.derived for _, p in pairs)
+        database.schemes["dimension"] = audformat.Scheme(
+            "float", minimum=0, maximum=1, description=derived if is_derived else trained
+        )
+    schemes |= dict.fromkeys(dimensions, "dimension")
     frame = frame.rename(columns={"label": "emotion"})
     for column, scheme in schemes.items():
         table[column] = audformat.Column(scheme_id=scheme, rater_id="phonemo")

@@ -51,7 +51,7 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _Name = Annotated[str, Field(pattern=NETWORK_NAME, max_length=64)]
 #: Keys that are omitted where they are None, so that cards of older models stay the same.
-_OMIT_IF_NONE = ("adaptation_sha256", "decoder_sha256", "network", "network_digest")
+_OMIT_IF_NONE = ("adaptation_sha256", "decoder_sha256", "network", "network_digest", "dimensions")
 
 
 class _CardModel(BaseModel):
@@ -89,6 +89,15 @@ class Drift(_CardModel):
     ua_fp32: _Share | None = None
     """Unweighted accuracy, where the manifest and the network have the same emotions."""
     ua_int8: _Share | None = None
+
+
+class DimensionsCard(_CardModel):
+    """A head trained on ratings; its output "dimensions" (batch, dimension) is 0 to 1."""
+
+    names: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The dimensions, in the order of the output."""
+    derived: Literal[False] = False
+    """Dimensions that are derived from the emotions' scores are not part of a bundle."""
 
 
 class BundleCard(_CardModel):
@@ -135,6 +144,8 @@ class BundleCard(_CardModel):
     network: _Name | None = None
     """The adjacent bundle that holds model.onnx, unless this folder has a copy of it; emotions
     come from adaptation.npz, not from the graph's emotion logits. None: the graph is complete."""
+    dimensions: DimensionsCard | None = None
+    """None: arousal and valence are derived from the emotions' scores."""
     network_digest: _Sha256 | None = None
     """SHA-256 of the trained weights without the emotion head; None in older exports."""
 

@@ -28,6 +28,7 @@ from phonemo.runtime.bundle import (
     place_of_bundle,
     reopen_bundle,
 )
+from phonemo.runtime.parts.dimensions import DimensionReader, derived_reader, trained_reader
 from phonemo.runtime.phonemes.alignment import aligned_spans
 from phonemo.runtime.phonemes.attribution import add_attribution
 from phonemo.runtime.phonemes.decoder import PhonemeDecoder
@@ -62,6 +63,8 @@ class OnnxRecognizer(EmotionRecognizer):
         self._single = _SingleThreaded(bundle, self.reference)
         self._check_sizes(bundle.folder)
         self._check_map_width(bundle.folder)
+        self._check_dimensions(bundle.folder)
+        self.dimensions = _dimension_reader(bundle.card)
 
     @classmethod
     def load(cls, folder: str | Path | None = None, threads: int | None = None) -> OnnxRecognizer:
@@ -133,7 +136,8 @@ class OnnxRecognizer(EmotionRecognizer):
         spans = aligned_spans(posteriors, symbols, said, self.card.grid, len(waveform.samples))
         spans = self.phoneme_decoder.refined(spans, waveform.samples)
         spans = self._add_attribution(logits, spans) if shares else spans
-        clip = ClipScores(softmax(logits.emotions / self.card.temperature), spans)
+        scores = softmax(logits.emotions / self.card.temperature)
+        clip = ClipScores(scores, spans, dimensions=_dimension_values(logits))
         return self._clip_prediction(waveform, clip)
 
     def logits(self, samples: Samples) -> Logits:
@@ -187,7 +191,7 @@ class OnnxRecognizer(EmotionRecognizer):
         if options.shares and spans:
             spans = self._add_attribution(logits, spans)
         timings = {"network": network, "phonemes": perf_counter() - began}
-        return ClipScores(scores, spans, timings, logits.vector)
+        return ClipScores(scores, spans, timings, logits.vector, _dimension_values(logits))
 
     def _spans(self, logits: Logits, samples: Samples) -> tuple[PhonemeSpan, ...] | None:
         if self.card.inventory is None or logits.phonemes is None:
@@ -230,6 +234,16 @@ class OnnxRecognizer(EmotionRecognizer):
                 f"{graph.symbols if graph.has_phonemes else 'no'}; export the model again"
             )
 
+    def _check_dimensions(self, folder: Path) -> None:
+        """Check that the network has the head for dimensions that the card names, or none."""
+        card = self.card.dimensions
+        named = 0 if card is None else len(card.names)
+        if named != self.graph.dimensions:
+            raise CheckpointError(
+                f"{folder}: expected {named or 'no'} dimensions as in the card, got a network of "
+                f"{self.graph.dimensions or 'none'}; export the model again"
+            )
+
     def _check_map_width(self, folder: Path) -> None:
         """Check that network, head and reference map vectors of the same width, or none does."""
         width = self.graph.width
@@ -243,9 +257,29 @@ class OnnxRecognizer(EmotionRecognizer):
             )
 
 
+def _dimension_values(logits: Logits) -> Floats | None:
+    return None if logits.dimensions is None else logits.dimensions.astype(np.float64)
+
+
+def _dimension_reader(card: BundleCard) -> DimensionReader | None:
+    if card.dimensions is None:
+        return derived_reader(card.labels)
+    return trained_reader(card.labels, card.dimensions.names)
+
+
 #: Attributes that come from the bundle, and are not pickled.
 _OPENED_ATTRIBUTES = frozenset(
-    {"card", "_bundle", "_threads", "graph", "head", "reference", "_single", "phoneme_decoder"}
+    {
+        "card",
+        "_bundle",
+        "_threads",
+        "graph",
+        "head",
+        "reference",
+        "_single",
+        "phoneme_decoder",
+        "dimensions",
+    }
 )
 
 

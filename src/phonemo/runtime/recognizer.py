@@ -33,6 +33,7 @@ from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.batching import Opened, Outcome, map_ordered
 from phonemo.runtime.parts.channel_predictions import combine_channels, on_channel, with_sound
+from phonemo.runtime.parts.dimensions import DimensionReader
 from phonemo.runtime.parts.speaker_turns import (
     Party,
     Turns,
@@ -75,6 +76,8 @@ class EmotionRecognizer(Adaptable):
     phoneme_decoder: PhonemeDecoder = PhonemeDecoder()
     """How phonemes are decoded and where they end; its method ``chosen`` sets other options."""
     limits: AudioLimits = AudioLimits()
+    dimensions: DimensionReader | None = None
+    """Reads arousal and valence from the scores; None for a model without them."""
 
     @property
     @abstractmethod
@@ -268,6 +271,7 @@ class EmotionRecognizer(Adaptable):
             self.applied,
             growing,
             self.abstain_below,
+            self.dimensions,
         )
 
     @property
@@ -370,7 +374,7 @@ class EmotionRecognizer(Adaptable):
         size = len(waveform.samples)
         track = VadTrack.of_clip(detector_of(self.activity), waveform.samples)
         ratio = track.share(0, size)
-        segment = segment_of(0, size, self.labels, clip.scores)
+        segment = segment_of(0, size, self.labels, clip.row, dimensions=self.dimensions)
         if options.timeline and ratio:
             timeline = self.predict_chunks([waveform.samples]).segments
         prediction = Prediction(
@@ -384,6 +388,7 @@ class EmotionRecognizer(Adaptable):
             speech_ratio=ratio,
             timings=clip.timings,
             profile=self.applied,
+            dimensions=segment.dimensions,
         )
         return on_channel(with_doubt(prediction, self.abstain_below), waveform.channel)
 

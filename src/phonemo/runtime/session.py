@@ -59,9 +59,11 @@ PHONEMES = "phoneme_logits"
 FEATURES = "features"
 #: (batch, feature), the emotion head's input before a profile's map; absent from older bundles.
 VECTOR = "vector"
+#: (batch, dimension), 0 to 1, of a head trained on ratings; absent from other bundles.
+DIMENSIONS = "dimensions"
 #: (feature,) float32 each, a profile's map of that vector; present only with the vector.
 MAP = ("scale", "shift")
-_OPTIONAL = {PHONEMES, FEATURES, VECTOR}
+_OPTIONAL = {PHONEMES, FEATURES, VECTOR, DIMENSIONS}
 
 #: Folder of external weights, by default the working directory; set to a place without files.
 _EXTERNAL_DATA_KEY = "session.model_external_initializers_file_folder_path"
@@ -82,6 +84,8 @@ class Logits:
     """(frame, feature): input of pooling; None where the network does not output it."""
     vector: Floats | None = None
     """(feature,): the emotion head's input before a profile's map; None likewise."""
+    dimensions: Floats | None = None
+    """(dimension,), 0 to 1; None without a head for dimensions."""
 
 
 def open_session(model: bytes, threads: int | None = None) -> Any:
@@ -206,6 +210,11 @@ class Graph:
         return self._last_axis(OUTPUTS[0])
 
     @property
+    def dimensions(self) -> int:
+        """Number of dimensions of a trained head, 0 without one."""
+        return (self._last_axis(DIMENSIONS) or 0) if DIMENSIONS in self._outputs else 0
+
+    @property
     def symbols(self) -> int | None:
         """Width of the phoneme head; None without one, or where the axis is dynamic."""
         return self._last_axis(PHONEMES) if self.has_phonemes else None
@@ -252,7 +261,8 @@ class Graph:
             for name in (PHONEMES, FEATURES)
         )
         vector = outputs[VECTOR][number] if VECTOR in outputs else None
-        return Logits(emotions, phonemes, weights[:frames], features, vector)
+        dimensions = outputs[DIMENSIONS][number] if DIMENSIONS in outputs else None
+        return Logits(emotions, phonemes, weights[:frames], features, vector, dimensions)
 
     def _check_names(self) -> None:
         names, self._outputs = names_of(self._session)

@@ -18,6 +18,7 @@ from phonemo.annotations.prediction import PhonemeSpan, Prediction, ProfileMark,
 from phonemo.audio import RATE
 from phonemo.errors import AudioError
 from phonemo.runtime.adaptation.streaming import GrowingProfile
+from phonemo.runtime.parts.dimensions import DimensionReader
 from phonemo.runtime.timeline import Floats, Timeline, WindowScore, segment_of
 from phonemo.runtime.vad import Detector, VadTrack
 from phonemo.runtime.windows import (
@@ -64,6 +65,7 @@ class SlidingInference:
         profile: mark of the profile that ``hear`` applies.
         growing: the profile behind ``hear`` that each window updates for the next ones.
         abstain_below: segments of events with a lower score are ``unsure``.
+        dimensions: reads them from the scores; None for a model without them.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class SlidingInference:
         profile: ProfileMark | None = None,
         growing: GrowingProfile | None = None,
         abstain_below: float = 0.0,
+        dimensions: DimensionReader | None = None,
     ) -> None:
         self._threshold = abstain_below
         self._recognize_clip = hear
@@ -83,8 +86,11 @@ class SlidingInference:
         self._labels = tuple(labels)
         self._windows = SlidingWindows(window_seconds)
         self._track = VadTrack(detector)
-        self._timeline = Timeline(labels, self._windows.hop, self._track.extent)
-        self._total = np.zeros(len(self._labels))
+        self._dimensions = dimensions
+        self._timeline = Timeline(
+            labels, self._windows.hop, self._track.extent, dimensions=dimensions
+        )
+        self._total: Floats = np.zeros(1)
         self._weight = 0.0
         self._last: Window | None = None
         self._spans: list[PhonemeSpan] | None = []
@@ -111,7 +117,7 @@ class SlidingInference:
         no_speech = self._weight == 0
         mean = self._scores_without_speech() if no_speech else self._total / self._weight
         samples = self._windows.samples
-        overall = segment_of(0, samples, self._labels, mean)
+        overall = segment_of(0, samples, self._labels, mean, dimensions=self._dimensions)
         return Prediction(
             label=overall.label,
             scores=overall.scores,
@@ -122,6 +128,7 @@ class SlidingInference:
             speech_ratio=self._track.share(0, samples),
             timings=dict(self._timings),
             profile=self._profile,
+            dimensions=overall.dimensions,
         )
 
     def _events(self, windows: Iterable[Window], last: bool = False) -> list[Event]:
@@ -132,7 +139,7 @@ class SlidingInference:
             self._last = window
             if speech_seconds >= LEAST_SPEECH_SECONDS:
                 clip = self._recognize_clip(window.samples)
-                score = WindowScore(clip.scores, speech_seconds)
+                score = WindowScore(clip.row, speech_seconds)
                 self._accumulate(window, clip, speech_seconds, last)
                 self._profile = self._profile if self._growing is None else self._growing.applied
                 events.append(self._event(window, clip))
@@ -152,10 +159,12 @@ class SlidingInference:
     def _scores_without_speech(self) -> Floats:
         if self._last is None:
             raise AudioError("empty_audio", "expected audio, got no samples")
-        return self._recognize_clip(self._last.samples).scores
+        return self._recognize_clip(self._last.samples).row
 
     def _event(self, window: Window, clip: ClipScores) -> Event:
-        segment = segment_of(window.start, window.end, self._labels, clip.scores)
+        segment = segment_of(
+            window.start, window.end, self._labels, clip.row, dimensions=self._dimensions
+        )
         segment = mark_segment(segment, self._threshold)
         share = self._track.share(window.start, window.end)
         return Event("window", segment, share, clip.vector, self._profile)
@@ -163,7 +172,7 @@ class SlidingInference:
     def _accumulate(
         self, window: Window, clip: ClipScores, speech_seconds: float, last: bool
     ) -> None:
-        self._total += clip.scores * speech_seconds
+        self._total = self._total + clip.row * speech_seconds
         self._weight += speech_seconds
         self._timings.update(clip.timings)
         if clip.spans is None or self._spans is None:

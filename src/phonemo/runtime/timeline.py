@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from phonemo.annotations.prediction import Segment
 from phonemo.audio import RATE
+from phonemo.runtime.parts.dimensions import DimensionReader
 from phonemo.runtime.vad import CHUNK_SAMPLES
 
 Floats = npt.NDArray[np.float64]
@@ -38,7 +39,7 @@ class WindowScore:
     """Scores of one window."""
 
     scores: Floats
-    """(emotion,)."""
+    """(emotion,), followed by the values of a trained head for dimensions."""
     weight: float
     """Seconds of speech in it."""
 
@@ -51,14 +52,21 @@ class Timeline:
         hop: samples per cell: the window hop, half a window.
         extent: locates speech.
         smoothing: windows on either side, beyond the two that contain a cell.
+        dimensions: reads them from the scores; None for a model without them.
     """
 
     def __init__(
-        self, labels: Sequence[str], hop: int, extent: Extent, smoothing: int = SMOOTHING
+        self,
+        labels: Sequence[str],
+        hop: int,
+        extent: Extent,
+        smoothing: int = SMOOTHING,
+        dimensions: DimensionReader | None = None,
     ) -> None:
         self.labels = tuple(labels)
         self.segments: list[Segment] = []
         """All closed segments."""
+        self._dimensions = dimensions
         self._hop, self._extent, self._reach = hop, extent, smoothing + 1
         self._scores: dict[int, WindowScore] = {}
         self._windows = self._cells = 0
@@ -101,7 +109,7 @@ class Timeline:
         mean: Floats = (
             sum((score.scores * weight for score, weight in weighted), np.zeros(1)) / total
         )
-        return _Cell(*extent, mean)
+        return _Cell(*extent, mean, int(mean[: len(self.labels)].argmax()))
 
     def _extends_segment(self, cell: _Cell | None, end: int) -> bool:
         """Whether the open segment may include this cell or, if it has no speech, a later one."""
@@ -123,7 +131,9 @@ class Timeline:
         end = self._open[-1].end
         if following is not None and following.start - end < CHUNK_SAMPLES:
             end = following.start  # a cell may end within a chunk of voice activity
-        segment = segment_of(self._open[0].start, end, self.labels, mean)
+        segment = segment_of(
+            self._open[0].start, end, self.labels, mean, dimensions=self._dimensions
+        )
         self._open = []
         self.segments.append(segment)
         return [segment]
@@ -131,16 +141,13 @@ class Timeline:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A stretch of speech with smoothed scores (emotion,)."""
+    """A stretch of speech with smoothed scores, as in ``WindowScore``."""
 
     start: int
     end: int
     scores: Floats
-
-    @property
-    def label(self) -> int:
-        """Index of the highest score."""
-        return int(self.scores.argmax())
+    label: int
+    """Index of the highest score."""
 
     @property
     def is_short(self) -> bool:
@@ -149,9 +156,16 @@ class _Cell:
 
 
 def segment_of(
-    start: int, end: int, labels: Sequence[str], scores: Floats, speaker: str | None = None
+    start: int,
+    end: int,
+    labels: Sequence[str],
+    row: Floats,
+    speaker: str | None = None,
+    dimensions: DimensionReader | None = None,
 ) -> Segment:
-    """Build a segment from samples and scores (emotion,)."""
+    """Build a segment from samples and a row of scores, as in ``WindowScore``."""
+    scores = row[: len(labels)]
     named = {name: float(score) for name, score in zip(labels, scores, strict=True)}
     label = labels[int(np.argmax(scores))]
-    return Segment(start / RATE, end / RATE, label, named, speaker)
+    read = None if dimensions is None else dimensions.read(row)
+    return Segment(start / RATE, end / RATE, label, named, speaker, dimensions=read)

@@ -56,6 +56,15 @@ class ClipScores:
     """Seconds spent, by kind of work."""
     vector: npt.NDArray[np.float32] | None = None
     """Input of the emotion head before a profile's map, (feature,); None where it is unknown."""
+    dimensions: npt.NDArray[np.float64] | None = None
+    """Values of a trained head for dimensions, (dimension,); None for a model without it."""
+
+    @property
+    def row(self) -> npt.NDArray[np.float64]:
+        """The scores and, where there are such, the values of dimensions behind them."""
+        if self.dimensions is None:
+            return self.scores
+        return np.concatenate((self.scores, self.dimensions))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from phonemo.audio.levels import boost_quiet
 from phonemo.errors import CheckpointError
 from phonemo.evaluation.calibration import softmax
 from phonemo.files import CHECKSUMS
+from phonemo.runtime.parts.dimensions import derived_reader
 from phonemo.runtime.phonemes.attribution import add_attribution
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
@@ -33,6 +34,7 @@ class TorchRecognizer(EmotionRecognizer):
         self.calibrated = stored_calibration(trained.model)
         self.abstain_below = self.calibrated.abstain_below
         self.reference = reference_of(trained.model)
+        self.dimensions = derived_reader(self.labels)
 
     @classmethod
     def load(cls, folder: str | Path, threads: int | None = None) -> TorchRecognizer:
@@ -95,7 +97,7 @@ class TorchRecognizer(EmotionRecognizer):
 
 
 #: Attributes that come from the model folder, and are not pickled.
-_LOADED_ATTRIBUTES = frozenset({"trained", "calibrated", "reference"})
+_LOADED_ATTRIBUTES = frozenset({"trained", "calibrated", "reference", "dimensions"})
 
 
 def _reopened(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from phonemo.annotations.dimensions import mean_dimensions
 from phonemo.annotations.doubt import with_doubt
 from phonemo.annotations.prediction import TIMELINE_DIFFERS, UNSURE, Prediction
 from phonemo.audio import WARNINGS
@@ -38,7 +39,9 @@ def combine_channels(predictions: Sequence[Prediction], abstain_below: float = 0
     first = predictions[0]
     if len(predictions) == 1 and first.channel is None:
         return first
-    scores = mean_scores([one.scores for one in predictions], _weights(predictions))
+    weights = _weights(predictions)
+    scores = mean_scores([one.scores for one in predictions], weights)
+    dimensions = [one.dimensions for one in predictions]
     segments = (segment for one in predictions for segment in one.segments)
     combined = Prediction(
         label=max(scores, key=scores.__getitem__),
@@ -49,6 +52,7 @@ def combine_channels(predictions: Sequence[Prediction], abstain_below: float = 0
         timings=_total_timings(predictions),
         profile=first.profile,
         channels=tuple(predictions),
+        dimensions=mean_dimensions(zip(dimensions, weights, strict=True)),
     )
     return with_doubt(combined, abstain_below)
 

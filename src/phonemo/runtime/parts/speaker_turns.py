@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from phonemo.annotations.dimensions import mean_dimensions
 from phonemo.annotations.prediction import (
     TIMELINE_DIFFERS,
     UNSURE,
@@ -63,7 +64,8 @@ class _TurnResult:
         label, scores = self.prediction.label, self.prediction.scores
         speaker, channel = self.turn.speaker, self.prediction.channel
         segment = Segment(self._first / RATE, end, label, scores, speaker, channel=channel)
-        return replace(segment, text=self.turn.text, words=self.words)
+        dimensions = self.prediction.dimensions
+        return replace(segment, text=self.turn.text, words=self.words, dimensions=dimensions)
 
     @property
     def spans(self) -> Iterator[PhonemeSpan]:
@@ -123,6 +125,10 @@ def predict_turns(
         warnings=_merge_warnings(results, len(results) < len(turns)),
         segments=tuple(one.segment for one in results),
         turns_skipped=_count_skipped(turns, len(results), seconds),
+        dimensions=mean_dimensions(
+            (one.prediction.dimensions, weight)
+            for one, weight in zip(results, weights, strict=True)
+        ),
     )
 
 

@@ -40,6 +40,19 @@ class ProfileName(_Schema):
     """Number of vectors it was made from: recordings, and windows of long ones."""
 
 
+class DimensionsData(_Schema):
+    """Emotion as values from 0 to 1."""
+
+    arousal: float | None = None
+    """From calm to excited."""
+    valence: float | None = None
+    """From negative to positive."""
+    dominance: float | None = None
+    """From submissive to dominant; of a model trained on ratings of it."""
+    derived: bool
+    """Whether they come from the emotions' scores; else from a head that is trained on ratings."""
+
+
 class SegmentData(_Schema):
     """A segment of the recording with its emotion; times in seconds."""
 
@@ -49,6 +62,7 @@ class SegmentData(_Schema):
     unsure: bool
     """Whether its score is below the model's threshold."""
     scores: dict[str, float]
+    dimensions: DimensionsData | None = None
     channel: int | None = None
     """From 1 on; absent for the mix of all channels."""
 
@@ -88,6 +102,8 @@ class ChannelData(_Schema):
     not decoded) and unused_tracks=1 (audio tracks beside the first)."""
     speech_ratio: float | None
     """Fraction of the recording that is speech."""
+    dimensions: DimensionsData | None = None
+    """Arousal and valence; absent for a model without them."""
     profile: ProfileName | None = None
     segments: list[SegmentData]
     """A single segment has the scores of the whole."""

@@ -87,6 +87,8 @@ class Fields(BaseModel):
     summary: bool = False
     """Return what each party's (channel's) speech is like over the whole recording: share of time
     by emotion, strongest moments, trend, speech and silence; in json and verbose_json."""
+    dimensions: bool = False
+    """Show arousal and valence in csv and textgrid, too; json always has them."""
     profile: str | None = None
     """Apply a profile on the server: a name from GET /v1/profiles."""
     profile_json: str | None = None

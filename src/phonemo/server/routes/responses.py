@@ -8,6 +8,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from phonemo.annotations import writers
+from phonemo.annotations.dimensions import dimension_names
 from phonemo.annotations.prediction import Prediction
 from phonemo.server.api_errors import type_of
 from phonemo.server.pipeline import ServedPrediction
@@ -30,8 +31,10 @@ _EXAMPLE = {
             "label": "anger",
             "unsure": False,
             "scores": {"anger": 0.91, "happiness": 0.06, "neutral": 0.03},
+            "dimensions": {"arousal": 0.78, "valence": 0.29, "derived": True},
         }
     ],
+    "dimensions": {"arousal": 0.78, "valence": 0.29, "derived": True},
 }
 _TEXTS = {
     "text/csv": "file,start,end,speaker,label,anger,neutral,phonemes,warnings,error\n"
@@ -184,7 +187,8 @@ def response_of(
     """
     response_format, prediction = request.fields.response_format, served.prediction
     if response_format in MEDIA:
-        return _text_response(response_format, request.file, prediction)
+        shown = prediction if request.fields.dimensions else prediction.without_dimensions()
+        return _text_response(response_format, request.file, shown)
     verbose = response_format == "verbose_json"
     data = prediction_data(model, prediction, spans=verbose or request.fields.phonemes)
     if verbose:
@@ -203,8 +207,10 @@ def _text_response(name: FormatName, file: str, prediction: Prediction) -> Plain
         labels = tuple(prediction.scores)
         profile = prediction.profile is not None
         channel = bool(prediction.channels) or prediction.channel is not None
-        head = writers.csv_head(labels, profile, channel)
-        text = head + writers.csv_rows(file, prediction, labels, profile, channel)
+        dimensions = dimension_names([prediction.dimensions])
+        columns = (profile, channel, False, dimensions)
+        head = writers.csv_head(labels, *columns)
+        text = head + writers.csv_rows(file, prediction, labels, *columns)
     else:
         text = writers.BY_FILE[name][1](file, prediction)
     return PlainTextResponse(text, media_type=MEDIA[name])

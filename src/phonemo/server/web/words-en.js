@@ -263,6 +263,7 @@ export const EN = {
   "emotion.frustration": "frustration",
   "emotion.happiness": "happiness",
   "emotion.neutral": "neutral",
+  "emotion.no_speech": "no speech",
   "emotion.other": "other",
   "emotion.sadness": "sadness",
   "emotion.surprise": "surprise",

@@ -263,6 +263,7 @@ export const ZH = {
   "emotion.frustration": "沮丧",
   "emotion.happiness": "高兴",
   "emotion.neutral": "中性",
+  "emotion.no_speech": "无语音",
   "emotion.other": "其他",
   "emotion.sadness": "悲伤",
   "emotion.surprise": "惊讶",

@@ -1,0 +1,1 @@
+"""Studies of arousal and valence that are derived from emotion labels."""
