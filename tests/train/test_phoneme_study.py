@@ -153,7 +153,7 @@ def test_times_by_hand_are_read_and_are_none_without():
 
 
 def test_position_and_pauses_are_of_the_utterance():
-    corpus, segments = by_hand()
+    _, segments = by_hand()
     first = segments.utterance == 0
     np.testing.assert_allclose(segments.position[first], [0, 1 / 3, 2 / 3, 1])
     assert segments.before_pause[first].tolist() == [False, False, False, True]

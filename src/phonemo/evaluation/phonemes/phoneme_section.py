@@ -85,8 +85,8 @@ def _corpus(corpus: CorpusReadings) -> Iterator[str]:
         null = sum(row.null for row in reading.phonemes) / len(reading.phonemes)
         yield (
             f"- {reading.state} state, {reading.alignment}: reliability of the list "
-            f"{reading.reliability:.2f}; with exchanged emotions {null:+.3f} bits on average; UA of "
-            f"the whole utterances {100 * reading.ua:.1f} %"
+            f"{reading.reliability:.2f}; with exchanged emotions {null:+.3f} bits on average; UA "
+            f"of the whole utterances {100 * reading.ua:.1f} %"
         )
     yield f"- chosen in training folds (highest state): {_chosen(corpus)}\n"
     yield _phoneme_table(corpus)
