@@ -70,9 +70,16 @@ def group_rows(drawn: Drawn, weights: Floats64) -> Iterator[GroupRow]:
             for one in (np.flatnonzero(rows & (drawn.phoneme == number)) for number in present)
             if len(np.unique(drawn.speaker[one])) > 1
         ]
-        if curves:
-            mean = np.nanmean(np.array(curves), axis=0)
+        mean = _mean_of_known(np.array(curves)) if curves else np.array([np.nan])
+        if not np.isnan(mean[0]):
             yield GroupRow(factor=factor, level=level, phonemes=len(curves), bits=estimate(mean))
+
+
+def _mean_of_known(curves: Floats64) -> Floats64:
+    """Mean over phonemes, (1 + resample,), of those that the drawn speakers have."""
+    known = ~np.isnan(curves)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, curves, 0).sum(axis=0) / known.sum(axis=0))
 
 
 def _strata(drawn: Drawn) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:

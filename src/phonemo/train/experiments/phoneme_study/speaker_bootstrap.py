@@ -46,7 +46,8 @@ def unweighted_accuracies(right: Floats64, every: Floats64, weights: Floats64) -
     """UA under each resample, (1 + resample,), of tables (speaker, emotion)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         recalls = (weights @ right) / (weights @ every)
-    return np.asarray(np.nanmean(recalls, axis=1))
+    known = ~np.isnan(recalls)
+    return np.asarray(np.where(known, recalls, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
 
 
 def estimate(values: Floats64, digits: int = 4) -> Estimate:
