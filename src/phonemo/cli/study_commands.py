@@ -249,8 +249,6 @@ def phonemes(
     goes on where it stopped.
     """
     needs_torch("measuring phonemes")
-    import torch
-
     from phonemo.evaluation.phonemes.phoneme_chart import plot_phonemes
     from phonemo.evaluation.phonemes.phoneme_section import phoneme_lines
     from phonemo.train.experiments.phoneme_study.phoneme_bits import Material
@@ -260,7 +258,6 @@ def phonemes(
         write_study,
     )
 
-    torch.set_num_threads(1)
     emotions = tuple(names_of(labels) or ())
     material = Material(segments, draws, seed)
     options = StudyOptions(network, emotions, utterances, keep, material)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from phonemo.evaluation.phonemes.ipa_places import MANNERS, PLACES, VOWELS
 from phonemo.evaluation.phonemes.phoneme_schema import CorpusReadings, PhonemeRow, PhonemeStudy
 from phonemo.evaluation.plots import DPI, make_figure, save_figure
@@ -32,7 +34,7 @@ _SLANT = 0.42
 #: Area of a disc in square points for the most bits of a study, and the least for any.
 _LARGEST, _SMALLEST = 420.0, 85.0
 _STATE, _CONTEXT = "lowest", "highest"
-_COLORS = 64
+_LEVELS = 16
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,9 @@ def alt_text(study: PhonemeStudy) -> str:
         least = ", ".join(f"{row.symbol} {row.bits.mean:.2f}" for row in rows[-3:])
         parts.append(f"{_title(corpus)}: most {most}; least {least}.")
     return (
-        "Vowels on the IPA trapezoid and consonants by manner and place for each corpus; discs "
-        "grow and darken with the bits that one segment's own sound holds about the emotion, rings grow "
-        "with those of its frames after attention. " + " ".join(parts)
+        "Vowels on the IPA trapezoid and consonants by manner and place for each corpus; "
+        "discs grow and darken with the bits that one segment's own sound holds about the "
+        "emotion, rings grow with those of its frames after attention. " + " ".join(parts)
     )
 
 
@@ -140,8 +142,7 @@ def _draw_vowels(axes: Axes, corpus: CorpusReadings, scale: _Scale) -> None:
         _draw_disc(axes, _vowel_place(row.symbol), row, context.get(row.symbol), scale)
     diphthongs = [row for row in _rows(corpus) if row.phonetic_class == "diphthong"]
     for number, row in enumerate(diphthongs):
-        place = 0.0 + 0.16 * number, 0.84
-        _draw_disc(axes, place, row, context.get(row.symbol), scale)
+        _draw_disc(axes, (0.16 * number, 0.84), row, context.get(row.symbol), scale)
     if diphthongs:
         axes.text(-0.13, 1.0, "diphthongs", style="italic", color="#444444")
     axes.set(xlim=(-0.15, 1.45), ylim=(1.16, -0.24))
@@ -260,12 +261,9 @@ def _draw_legend(figure: Figure, scale: _Scale) -> None:
 
 
 def _reduce_colors(path: Path, digest: str) -> None:
-    """Write the PNG with a palette, a third of the size, and the digest of its data."""
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
+    """Write the PNG in sixteen levels a color, half the size, with the digest of its data."""
+    from matplotlib.image import imread, imsave
 
-    texts = PngInfo()
-    texts.add_text("phonemo", digest)
-    with Image.open(path) as picture:
-        reduced = picture.convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE)
-    reduced.save(path, pnginfo=texts, optimize=True, dpi=(DPI, DPI))
+    colors = np.round(imread(path)[:, :, :3] * (_LEVELS - 1)) / (_LEVELS - 1)
+    texts = {"Software": None, "phonemo": digest}
+    imsave(path, colors, dpi=DPI, metadata=texts, pil_kwargs={"optimize": True})
