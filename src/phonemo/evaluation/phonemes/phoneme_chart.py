@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -265,5 +265,5 @@ def _reduce_colors(path: Path, digest: str) -> None:
     from matplotlib.image import imread, imsave
 
     colors = np.round(imread(path)[:, :, :3] * (_LEVELS - 1)) / (_LEVELS - 1)
-    texts = {"Software": None, "phonemo": digest}
+    texts: Any = {"Software": None, "phonemo": digest}  # None leaves the version out
     imsave(path, colors, dpi=DPI, metadata=texts, pil_kwargs={"optimize": True})
