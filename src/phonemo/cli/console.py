@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from phonemo.files import dumps_json
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from phonemo.corpora.prepare import Prepared
     from phonemo.evaluation.calibration import TemperatureScaling
     from phonemo.train.callbacks import RunProgress
@@ -69,6 +71,20 @@ def run_progress(quiet: bool) -> Iterator[RunProgress]:
         cell_task = display.add_task("folds x seeds", total=None, visible=False, note="")
         step_task = display.add_task("", total=None, visible=False, note="")
         yield ConsoleProgress()
+
+
+@contextmanager
+def task_progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each named task of a study, which is shown until it is done."""
+    with bars(quiet) as display:
+        tasks: dict[str, TaskID] = {}
+
+        def show(task: str, done: int, total: int) -> None:
+            if task not in tasks:
+                tasks[task] = display.add_task(task, total=None, note="")
+            display.update(tasks[task], completed=done, total=total, visible=done < total)
+
+        yield show
 
 
 def prepared_lines(made: Prepared) -> list[str]:

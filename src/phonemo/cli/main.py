@@ -30,7 +30,7 @@ from phonemo.errors import PhonemoError
 from phonemo.version import __version__
 
 #: Commands that resume where they stopped.
-_RESUMABLE = ("train", "pretrain", "ablate", "batch", "finetune", "transfer")
+_RESUMABLE = ("train", "pretrain", "ablate", "batch", "finetune", "transfer", "phonemes")
 
 
 class _Commands(TyperGroup):
@@ -100,6 +100,7 @@ app.command()(study_commands.cross)
 app.command()(study_commands.calibrate)
 app.command()(study_commands.transfer)
 app.command()(study_commands.dimensions)
+app.command()(study_commands.phonemes)
 app.command("fit-head")(study_commands.fit_head)
 app.command()(results.report)
 app.command()(results.compare)

@@ -1,4 +1,4 @@
-"""The commands for studies: ablate, cross, calibrate, transfer, dimensions, fit-head."""
+"""Commands for studies: ablate, cross, calibrate, transfer, dimensions, phonemes, fit-head."""
 
 from __future__ import annotations
 
@@ -247,6 +247,62 @@ def dimensions(
     if results is not None:
         atomic_write_text(results, json.dumps(study, indent=1, ensure_ascii=False) + "\n")
         typer.echo(f"written: {results}")
+
+
+def phonemes(
+    manifests: Annotated[
+        list[Path], typer.Argument(help="Manifests with phonemes, one per corpus.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the results and cached features.")
+    ],
+    network: Annotated[
+        str, typer.Option(help="A pretrained backbone; its frozen hidden states are measured.")
+    ] = "models/phonemo-small-backbone",
+    labels: Apart = None,
+    utterances: Annotated[
+        int,
+        typer.Option(min=1, help="Draw whole sentences of a corpus up to so many utterances."),
+    ] = 1440,
+    segments: Annotated[
+        int, typer.Option(min=20, help="Utterances that every phoneme is measured on.")
+    ] = 150,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of them, which are averaged.")] = 5,
+    keep: Annotated[int, typer.Option(min=1, help="Phonemes that a fold chooses.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 1,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Also write the results here, e.g. results/emotional-phonemes."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Measure which phonemes carry the emotion, and whether corpora agree.
+
+    Writes phonemes.json, phonemes.csv and phonemes.png. Features are cached: an interrupted run
+    goes on where it stopped.
+    """
+    needs_torch("measuring phonemes")
+    from phonemo.evaluation.phonemes.phoneme_chart import plot_phonemes
+    from phonemo.evaluation.phonemes.phoneme_section import phoneme_lines
+    from phonemo.train.experiments.phoneme_study.phoneme_bits import Material
+    from phonemo.train.experiments.phoneme_study.phoneme_study import (
+        StudyOptions,
+        study_phonemes,
+        write_study,
+    )
+
+    emotions = tuple(names_of(labels) or ())
+    material = Material(segments, draws, seed)
+    options = StudyOptions(network, emotions, utterances, keep, material)
+    with console.task_progress(quiet) as progress:
+        study = study_phonemes(manifests, output, command_line(), options, progress)
+    plot_phonemes(study, output / "phonemes.png")
+    for line in phoneme_lines(study):
+        typer.echo(line)
+    typer.echo(f"written: {output / 'phonemes.json'}")
+    if results is not None:
+        write_study(study, results)
+        typer.echo(f"written: {results / 'phonemes.json'}")
 
 
 def fit_head(

@@ -1,7 +1,7 @@
 """Writes RESULTS.md and the tables of the README and model cards from results/<name>/metrics.json.
 
-Studies of several runs are read from ablation.json, cross.json, transfer.json and dimensions.json;
-a transfer study has its picture below docs/images.
+Studies of several runs are read from ablation.json, cross.json, transfer.json, dimensions.json and
+phonemes.json; those of transfer and of phonemes have their pictures below docs/images.
 
 No number is typed by hand. The output depends on the files only and is sorted, so that writing it
 twice changes nothing. Shares are shown in per cent with one decimal, standard deviations in points.
@@ -30,6 +30,9 @@ from phonemo.evaluation.markdown import (
     summary_table,
 )
 from phonemo.evaluation.metrics_schema import Metrics, Protocol, Results, Score
+from phonemo.evaluation.phonemes.phoneme_chart import is_current_chart, plot_phonemes
+from phonemo.evaluation.phonemes.phoneme_schema import PhonemeStudy
+from phonemo.evaluation.phonemes.phoneme_section import phoneme_sections
 from phonemo.evaluation.plots import (
     plot_confusion,
     plot_learning_curves,
@@ -55,7 +58,7 @@ __all__ = [
     "write_results",
 ]
 
-Study = TypeVar("Study", Ablation, Crossing, Transfer, DimensionResults)
+Study = TypeVar("Study", Ablation, Crossing, Transfer, DimensionResults, PhonemeStudy)
 #: Folder of pictures, relative to that of RESULTS.md.
 _IMAGES = Path("docs") / "images"
 START = "<!-- results:start -->"
@@ -74,7 +77,8 @@ def write_results(
     """Write RESULTS.md from every ``results_folder/*/metrics.json``, and the tables of other pages.
 
     The sections on studies come from ``*/ablation.json``, ``*/cross.json``, ``*/transfer.json``
-    and ``*/dimensions.json``; each transfer study's picture is drawn into docs/images beside
+    ``*/dimensions.json`` and ``*/phonemes.json``; pictures of transfer studies and of phonemes are
+    drawn into docs/images beside
     RESULTS.md.
 
     For a missing or empty results folder RESULTS.md states that nothing was measured. The README's
@@ -91,6 +95,9 @@ def write_results(
     for path, study in _picture_paths(results_folder, output).items():
         if not is_current(study, path):
             plot_transfer(study, path)
+    for path, phonemes in _chart_paths(results_folder, output).items():
+        if not is_current_chart(phonemes, path):
+            plot_phonemes(phonemes, path)
     for path, text in pages.items():
         if _has_changed(path, text):
             atomic_write_text(path, text)
@@ -102,8 +109,11 @@ def stale(
     """The pages that ``write_results`` would change; it writes nothing and raises the same."""
     pages = _render_pages(results_folder, output, readme, cards)
     pictures = _picture_paths(results_folder, output)
-    return [path for path, text in pages.items() if _has_changed(path, text)] + [
-        path for path, study in pictures.items() if not is_current(study, path)
+    charts = _chart_paths(results_folder, output)
+    return [
+        *(path for path, text in pages.items() if _has_changed(path, text)),
+        *(path for path, study in pictures.items() if not is_current(study, path)),
+        *(path for path, study in charts.items() if not is_current_chart(study, path)),
     ]
 
 
@@ -207,6 +217,12 @@ def _picture_paths(results_folder: Path, output: Path) -> dict[Path, Transfer]:
     }
 
 
+def _chart_paths(results_folder: Path, output: Path) -> dict[Path, PhonemeStudy]:
+    """Picture path of each study of phonemes."""
+    studies = _read_studies(results_folder, "phonemes.json", PhonemeStudy)
+    return {output.parent / _IMAGES / f"{name}.png": study for name, study in studies.items()}
+
+
 def _read_json(path: Path) -> object:
     try:
         return loads_json(path.read_text(encoding="utf-8"))
@@ -241,10 +257,18 @@ def _render_pages(
         for name, study in _read_studies(results_folder, "transfer.json", Transfer).items()
         if study.systems
     ]
-    sections = [*study_sections(ablations.values(), crossings.values())]
+    phonemes = [
+        ((_IMAGES / f"{name}.png").as_posix(), study)
+        for name, study in _read_studies(results_folder, "phonemes.json", PhonemeStudy).items()
+    ]
     derived = _read_studies(results_folder, "dimensions.json", DimensionResults).values()
-    transferred = [*transfer_sections(transfers), *dimension_sections([*derived])]
-    studies = "\n".join([*transferred, *sections])
+    sections = [
+        *transfer_sections(transfers),
+        *dimension_sections([*derived]),
+        *phoneme_sections(phonemes),
+        *study_sections(ablations.values(), crossings.values()),
+    ]
+    studies = "\n".join(sections)
     pages = {output: results_page(runs, studies)}
     if readme is not None:
         _check_single_table(readme)

@@ -65,14 +65,24 @@ def plot_transfer(study: Transfer, path: Path) -> None:
 
 def digest_of_picture(study: Transfer) -> str:
     """The digest stored in a picture of the study."""
-    return hashlib.sha256(f"{_VERSION} {study.model_dump_json()}".encode()).hexdigest()[:16]
+    return digest_of(f"{_VERSION} {study.model_dump_json()}")
 
 
 def is_current(study: Transfer, path: Path) -> bool:
     """Whether the file is a picture of exactly this study."""
+    return has_digest(path, digest_of_picture(study))
+
+
+def digest_of(content: str) -> str:
+    """Sixteen hexadecimal digits that identify what a picture was drawn from."""
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def has_digest(path: Path, digest: str) -> bool:
+    """Whether a PNG stores this digest; False without the file."""
     if not path.is_file():
         return False
-    return f"{_KEY}\0{digest_of_picture(study)}".encode() in _texts(path.read_bytes())
+    return f"{_KEY}\0{digest}".encode() in _texts(path.read_bytes())
 
 
 def _texts(content: bytes) -> list[bytes]:

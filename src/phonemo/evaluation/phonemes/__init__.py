@@ -1,1 +1,1 @@
-"""Which phonemes are confused: counts, a table and a picture."""
+"""Phonemes: which are confused, and which carry the emotion; schemas, tables and pictures."""

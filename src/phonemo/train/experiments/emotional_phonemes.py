@@ -122,7 +122,7 @@ def _aligned_examples(
     seed: int,
 ) -> dict[str, _PhonemeExamples]:
     """Align every utterance, and average each of its phonemes' frames."""
-    probe = _fit_probe(rows, features, inventory, seed)
+    probe = fit_probe(rows, features, inventory, seed)
     examples: dict[str, _PhonemeExamples] = {}
     for row in rows:
         embedding, units = features[row.id], inventory.encode(row.phonemes, None, None) or ()
@@ -153,13 +153,23 @@ def _frames_of(probe: nn.Module, embedding: Floats, units: Sequence[int]) -> dic
     return frames
 
 
-def _fit_probe(
+def fit_probe(
     rows: Sequence[Utterance],
     features: Mapping[str, Floats],
     inventory: PhonemeInventory,
     seed: int,
 ) -> nn.Module:
-    """A linear CTC layer on the frozen frames, for the alignment only."""
+    """Fit a linear CTC layer on frozen frames, for the alignment only.
+
+    Args:
+        rows: utterances with phonemes.
+        features: by utterance id, (frame, feature).
+        inventory: the phonemes.
+        seed: of the initialization and the order of the utterances.
+
+    Returns:
+        A module from (frame, feature) to logits (frame, phoneme).
+    """
     torch.manual_seed(seed)
     every = np.concatenate([features[row.id] for row in rows])
     probe = _Probe(every.mean(axis=0), every.std(axis=0) + 1e-5, len(inventory))

@@ -1,0 +1,1 @@
+"""Which phonemes carry the emotion: a study over corpora."""
