@@ -368,7 +368,7 @@ class TestCsv:
             ("emotion\nanger\n", ":1: expected a column 'file' (or 'path'"),
             (
                 "file,speaker\na.wav,x\n",
-                ":1: expected a column 'emotion' or 'transcript'",
+                ":1: expected a column 'emotion', 'arousal' (or another dimension) or 'transcript'",
             ),
             ("file,emotion,file\na,b,c\n", ":1: columns 'file' and 'file' both mean 'file'"),
             ("file,emotion\na.wav\n", ":2: expected 2 cells as in the first line, got 1"),
