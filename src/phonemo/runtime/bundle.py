@@ -49,7 +49,7 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _Name = Annotated[str, Field(pattern=NETWORK_NAME, max_length=64)]
 #: Keys that are omitted where they are None, so that cards of older models stay the same.
-_OMIT_IF_NONE = ("adaptation_sha256", "network", "network_digest")
+_OMIT_IF_NONE = ("adaptation_sha256", "network", "network_digest", "dimensions")
 
 
 class _CardModel(BaseModel):
@@ -64,6 +64,15 @@ class InventoryCard(_CardModel):
     alphabet: str
     symbols: Annotated[tuple[str, ...], Field(min_length=2)]
     """The symbol of each index; the first is CTC's blank."""
+
+
+class DimensionsCard(_CardModel):
+    """The rated dimensions that a network gives, 0 to 1."""
+
+    names: Annotated[tuple[str, ...], Field(min_length=1)]
+    """In the order of the graph's output ``dimensions``."""
+    derived: bool = False
+    """Whether they are derived from emotions, and not learned from ratings."""
 
 
 class Parity(_CardModel):
@@ -133,6 +142,8 @@ class BundleCard(_CardModel):
     come from adaptation.npz, not from the graph's emotion logits. None: the graph is complete."""
     network_digest: _Sha256 | None = None
     """SHA-256 of the trained weights without the emotion head; None in older exports."""
+    dimensions: DimensionsCard | None = None
+    """None: the network has no head of rated dimensions."""
 
     @field_validator("labels")
     @classmethod

@@ -61,7 +61,9 @@ FEATURES = "features"
 VECTOR = "vector"
 #: (feature,) float32 each, a profile's map of that vector; present only with the vector.
 MAP = ("scale", "shift")
-_OPTIONAL = {PHONEMES, FEATURES, VECTOR}
+#: (batch, dimension) in 0..1, rated arousal, valence and dominance; absent without that head.
+DIMENSIONS_OUTPUT = "dimensions"
+_OPTIONAL = {PHONEMES, FEATURES, VECTOR, DIMENSIONS_OUTPUT}
 
 #: Folder of external weights, by default the working directory; set to a place without files.
 _EXTERNAL_DATA_KEY = "session.model_external_initializers_file_folder_path"
@@ -82,6 +84,8 @@ class Logits:
     """(frame, feature): input of pooling; None where the network does not output it."""
     vector: Floats | None = None
     """(feature,): the emotion head's input before a profile's map; None likewise."""
+    dimensions: Floats | None = None
+    """(dimension,) in 0..1; None where the network has no head for them."""
 
 
 def open_session(model: bytes, threads: int | None = None) -> Any:
@@ -251,8 +255,11 @@ class Graph:
             outputs[name][number, :frames] if name in outputs else None
             for name in (PHONEMES, FEATURES)
         )
-        vector = outputs[VECTOR][number] if VECTOR in outputs else None
-        return Logits(emotions, phonemes, weights[:frames], features, vector)
+        vector, dimensions = (
+            outputs[name][number] if name in outputs else None
+            for name in (VECTOR, DIMENSIONS_OUTPUT)
+        )
+        return Logits(emotions, phonemes, weights[:frames], features, vector, dimensions)
 
     def _check_names(self) -> None:
         names, self._outputs = names_of(self._session)

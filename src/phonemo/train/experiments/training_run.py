@@ -177,7 +177,7 @@ def pool_folds(
         notes,
     )
     write_json(output / "metrics.json", metrics)
-    write_run_plots(output, metrics)
+    write_run_plots(output, metrics, rows)
     return metrics
 
 
