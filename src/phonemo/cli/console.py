@@ -326,7 +326,8 @@ def _cell_line(metrics: Mapping[str, Any]) -> str:
     if rated is not None and rated["mean_ccc"] is not None:
         scores.append(f"mean CCC {rated['mean_ccc']['mean']:.3f}")
     return (
-        f"{metrics['fold']} seed {metrics['seed']}: {', '.join(scores) or 'no score'} on {metrics['sizes']['test']} utterances "
+        f"{metrics['fold']} seed {metrics['seed']}: {', '.join(scores) or 'no score'} on "
+        f"{metrics['sizes']['test']} utterances "
         f"(epochs: {metrics['epochs']:.0f}{_best_note(metrics['best_validation'])})"
     )
 
