@@ -169,8 +169,9 @@ class KilledInTheSecondEpoch(TrainerCallback):
 def rated_config(tmp_path: Path, labeled: bool = True, **train) -> RunConfig:
     """The corpus of beeps with ratings that follow the emotion; without it where not labeled."""
     path = rated_manifest(tmp_path, labeled)
-    config = make_config(tmp_path, **train)
-    return with_changes(config, manifest=str(path), model={"dimensions": {"names": ["arousal"]}})
+    dimensions = {"dimensions": {"names": ["arousal"]}}
+    config = with_changes(make_config(tmp_path), manifest=str(path), model=dimensions)
+    return with_changes(config, train=train)
 
 
 def rated_manifest(tmp_path: Path, labeled: bool) -> Path:
@@ -207,7 +208,9 @@ def test_ridge_regression_is_scikit_learns():
     for size, width in ((30, 6), (12, 40)):  # more utterances than features, and fewer
         features = draw.normal(size=(size, width))
         truth = features[:, 0] + draw.normal(size=size)
-        for penalty, found in zip((0.5, 50.0), solve_ridge(features, truth, (0.5, 50.0))):
+        penalties = (0.5, 50.0)
+        solutions = solve_ridge(features, truth, penalties)
+        for penalty, found in zip(penalties, solutions, strict=True):
             expected = linear_model.Ridge(penalty).fit(features, truth)
             assert isinstance(found, Ridge)
             np.testing.assert_allclose(found.weight, expected.coef_, atol=1e-8)

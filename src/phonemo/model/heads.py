@@ -91,10 +91,14 @@ class LinearHead(nn.Module):
 
 
 def _output_layer(features: int, outputs: int) -> nn.Linear:
-    """A linear layer; without outputs, for a network without emotions, torch would warn."""
-    if outputs:
-        return nn.Linear(features, outputs)
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, features, 0)
+    """A linear layer, also without outputs, for a network without emotions."""
+    layer = nn.Linear(features, max(outputs, 1))
+    if not outputs:  # torch would warn that it initializes nothing
+        layer.out_features = 0
+        layer.weight, layer.bias = (
+            nn.Parameter(torch.empty(0, features)),
+            nn.Parameter(torch.empty(0)),
+        )
     return layer
 
 
