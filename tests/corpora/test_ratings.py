@@ -11,6 +11,7 @@ from phonemo.corpora.manifest import Header, Utterance, read_manifest, write_man
 from phonemo.corpora.ratings.rating_audit import rating_lines
 from phonemo.corpora.ratings.scales import detect_scale, parse_scale, to_unit
 from phonemo.corpora.ratings.votes import vote_shares
+from phonemo.corpora.readers.formats.folders import read_folders
 from phonemo.errors import CorpusError, ManifestError
 from phonemo.labels import LabelSet
 from tests import tiny
@@ -120,6 +121,13 @@ def test_a_wrong_cell_is_one_clear_line(tmp_path, cells, message):
 def test_ravdess_has_the_intensity_of_its_names(tmp_path):
     rows = CORPORA["ravdess"].read(tiny.make_ravdess(tmp_path)).utterances
     assert [row.intensity for row in rows] == ["normal", "strong", "normal"]
+
+
+def test_recordings_named_like_ravdess_and_cremad_have_the_intensity_too(tmp_path):
+    tiny.write_sound(tmp_path / "all" / "03-01-05-02-02-01-01.wav")
+    tiny.write_sound(tmp_path / "all" / "1001_IEO_HAP_HI.wav")
+    rows = read_folders(tmp_path).utterances
+    assert sorted(row.intensity for row in rows) == ["high", "strong"]
 
 
 def test_cremad_has_the_votes_for_the_voice_alone(tmp_path):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,14 +15,17 @@ from transformers import TrainerCallback
 from typer.testing import CliRunner
 
 from phonemo.cli.main import app
-from phonemo.config import RunConfig
+from phonemo.config import DimensionsConfig, RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.corpora.prepare import prepare
 from phonemo.errors import ConfigError, ModelError, ProtocolError
 from phonemo.evaluation.html.run_page import write_page
 from phonemo.evaluation.significance import compare_runs, comparison_lines
+from phonemo.model.losses import Loss
+from phonemo.model.network import EmotionOutput
 from phonemo.runtime.bundle import open_bundle
 from phonemo.runtime.session import Graph
+from phonemo.train import distributed
 from phonemo.train.experiments.assess import assess_model
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.finetune import finetune, plan
@@ -28,6 +34,7 @@ from phonemo.train.experiments.training_run import run
 from phonemo.train.export.export import export
 from phonemo.train.heads.ridge_head import Ridge, select_penalty, solve_ridge
 from phonemo.train.model_folder import load_trained
+from phonemo.train.trainer import Objective
 from tests.tiny_iemocap import make_iemocap
 from tests.tiny_nets import make_backbone_folder
 from tests.train.tiny_run import make_config, make_corpus, with_changes
@@ -235,6 +242,42 @@ def test_too_few_or_constant_ratings_are_left_out_with_a_note(tmp_path):
     assert names == ["arousal"]
     assert "all 24 ratings are the same" in notes[0]
     assert "3 ratings, fewer than 20" in notes[1]
+
+
+def test_two_processes_have_the_loss_and_the_gradient_of_one(monkeypatch):
+    """Threads stand in for the processes; their sums meet at a barrier."""
+    objective = Objective(None, "per_token", None, 0.0, DimensionsConfig(weight=0.5))
+    draw = torch.Generator().manual_seed(1)
+    logits, given = torch.randn(5, 3, generator=draw), torch.rand(5, 2, generator=draw)
+    labels, truth = torch.tensor([0, 1, 2, -100, 1]), torch.rand(5, 2, generator=draw)
+    truth[1, 0] = float("nan")
+
+    def loss_of(values: torch.Tensor, rows: list[int]) -> Loss:
+        output = EmotionOutput(logits=logits[rows], dimensions=values[rows])
+        return objective(output, {"labels": labels[rows], "dimensions": truth[rows]})
+
+    whole = given.clone().requires_grad_()
+    alone = loss_of(whole, [0, 1, 2, 3, 4])
+    alone.total.backward()
+    barrier, parts = threading.Barrier(2, timeout=60), {}
+
+    def summed(values: torch.Tensor) -> torch.Tensor:
+        parts[threading.get_ident()] = values
+        barrier.wait()
+        total = torch.stack(list(parts.values())).sum(dim=0)
+        barrier.wait()
+        return total
+
+    monkeypatch.setattr(distributed, "current_rank", lambda: SimpleNamespace(world=2))
+    monkeypatch.setattr(distributed, "summed", summed)
+    shared = given.clone().requires_grad_()
+    with ThreadPoolExecutor(2) as pool:
+        losses = list(pool.map(lambda rows: loss_of(shared, rows), ([0, 1, 4], [2, 3])))
+    torch.stack([loss.total for loss in losses]).sum().backward()
+    torch.testing.assert_close(shared.grad, whole.grad)
+    for loss in losses:
+        torch.testing.assert_close(loss.value, alone.value)
+        torch.testing.assert_close(dict(loss.parts), dict(alone.parts))
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ EMOTION_CODES = {
 
 NAME = re.compile(
     rf"(?P<speaker>1\d\d\d)_(?P<sentence>{'|'.join(SENTENCES)})"
-    rf"_(?P<emotion>{'|'.join(EMOTION_CODES)})_(?P<level>LO|MD|HI|XX?)"
+    rf"_(?P<emotion>{'|'.join(EMOTION_CODES)})_(?P<intensity>LO|MD|HI|XX?)"
 )
 #: Level in the name -> intensity; others are unspecified.
 LEVELS: dict[str, Intensity] = {"LO": "low", "MD": "medium", "HI": "high"}
@@ -137,7 +137,7 @@ def _utterance(
         language="en",
         transcript=SENTENCES[match["sentence"]],
         emotion=EMOTION_CODES[match["emotion"]],
-        intensity=LEVELS.get(match["level"]),
+        intensity=LEVELS.get(match["intensity"]),
         **ratings,
     )
 
