@@ -353,8 +353,10 @@ def calibration_lines(
     """The effect of a calibration on the predictions it was fitted on."""
     from phonemo.evaluation.calibration import undo_temperature
     from phonemo.evaluation.metrics import calibration
+    from phonemo.evaluation.prediction_rows import labeled_rows
     from phonemo.evaluation.summary import full_scores
 
+    rows = labeled_rows(rows)
     given, wrong = 0, 0
     scores_of = [full_scores(row) for row in rows]
     names = sorted({name for scores in scores_of for name in scores})

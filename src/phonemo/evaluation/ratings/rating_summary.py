@@ -70,8 +70,8 @@ def validation_ratings(predicted: Floats, truth: Floats) -> dict[str, float]:
 
 def vote_score(rows: Sequence[Row], names: Sequence[str]) -> VoteScore | None:
     """Compare scores with votes, both among the labels ``names``; None where no row has votes."""
-    voted = [row for row in rows if row.get("votes")]
-    if not voted or not names:
+    voted = [row for row in rows if any((row.get("votes") or {}).get(name) for name in names)]
+    if not voted:
         return None
     votes, scores = (
         _distributions([row[key] for row in voted], names) for key in ("votes", "scores")
