@@ -167,6 +167,32 @@ def make_cremad(root: Path) -> Path:
     return root
 
 
+def make_msp_podcast(root: Path) -> Path:
+    """Six segments of release 1.12's layout: an unknown speaker, no agreement, an unlabeled one."""
+    parts = ("Train", "Train", "Train", "Development", "Test1", "Test3")
+    rows = "FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set\n"
+    for number, (part, code) in enumerate(zip(parts, "AHXCN ", strict=True), start=1):
+        name = f"MSP-PODCAST_0001_{number:04d}"
+        write_sound(root / "Audios" / f"{name}.wav")
+        write_text(root / "Transcripts" / f"{name}.txt", f"So this is  {number}.\n")
+        values = "5.4,2.2,4" if code.strip() else ",,"
+        speaker = "Unknown" if number == 2 else str(number)
+        rows += f"{name}.wav,{code.strip()},{values},{speaker},Female,{part}\n"
+    write_text(root / "Labels" / "labels_consensus.csv", rows)
+    write_text(
+        root / "Labels" / "labels_detailed.csv",
+        "FileName,EmoDetail\n"
+        "MSP-PODCAST_0001_0001.wav,WORKER00000001; Angry; Angry; A:6.0; V:2.0; D:5.0;\n"
+        'MSP-PODCAST_0001_0001.wav,"WORKER00000002; Angry; Angry,Sad; A:5.0; V:2.0; D:4.0;"\n'
+        "MSP-PODCAST_0001_0001.wav,WORKER00000003; Other-Bored; ; A:5.0; V:2.0; D:4.0;\n",
+    )
+    lines = (f"{part}; MSP-PODCAST_0001_{n:04d}.wav\n" for n, part in enumerate(parts, start=1))
+    write_text(root / "Partitions.txt", "".join(lines))
+    write_sound(root / "Audios" / "MSP-PODCAST_0002_0001.wav")
+    write_shadow(root / "Audios" / "MSP-PODCAST_0001_0001.wav")
+    return root
+
+
 def make_rakshak(root: Path) -> Path:
     """Six clips from three places: of a known user, an unknown user, and backgrounds."""
     ann, bob, unknown = (
@@ -306,6 +332,7 @@ FAKES: dict[str, Callable[[Path], Path]] = {
     "nemo": make_nemo,
     "speechocean762": make_speechocean762,
     "cremad": make_cremad,
+    "msp-podcast": make_msp_podcast,
     "rakshak": make_rakshak,
     "emotiontts": make_emotiontts,
     "csv": make_csv,

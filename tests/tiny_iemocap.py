@@ -31,6 +31,18 @@ CODES = {
     "impro": ("neu", "ang", "hap", "sad", "fru", "xxx"),
     "script": ("ang", "neu", "sad", "hap", "exc", "rare"),
 }
+#: Code -> valence, activation, dominance as the release writes them, means on a scale from 1 to 5.
+ATTRIBUTES = {
+    "neu": "3.0000, 2.4000, 2.8000",
+    "ang": "1.8000, 4.0000, 3.8000",
+    "hap": "4.4000, 3.6000, 3.2000",
+    "exc": "4.2000, 4.2000, 3.4000",
+    "sad": "1.6000, 1.8000, 2.0000",
+    "fru": "2.0000, 3.2000, 3.2000",
+}
+UNSURE = "2.5000, 3.0000, 1.6667"
+#: Code -> a category as the raters' lines write it.
+CATEGORIES = {"ang": "Anger", "hap": "Happiness", "exc": "Excited", "sad": "Sadness"}
 RARE = {1: "sur", 2: "fea", 3: "dis", 4: "oth", 5: "exc"}
 
 #: Sentences and how SPHINX aligns them: context-dependent stops, TS, reduced vowels.
@@ -119,9 +131,10 @@ def _write_evaluation(session: Path, dialog: str, turns: tuple[Turn, ...]) -> No
         dominance = " " if turn.id == ODDITIES["empty dominance"] else "2"
         times = f"[{turn.start:.4f} - {turn.start + SECONDS:.4f}]"
         lines += [
-            f"{times}\t{turn.id}\t{turn.code}\t[2.5000, 3.0000, 1.6667]",
-            "C-E2:\tNeutral;\t()",
+            f"{times}\t{turn.id}\t{turn.code}\t[{ATTRIBUTES.get(turn.code, UNSURE)}]",
+            f"C-E2:\t{CATEGORIES.get(turn.code, 'Neutral state')};\t()",
             "C-E3:\tNeutral; Anger;\t(très fâché)",
+            "C-F1:\tSadness;\t()",
             f"A-E3:\tval 3; act 2; dom  {dominance};\t()",
             "A-E4:\tval 2; act 4; dom  1;\t(calm; dom 5;)",
             "",

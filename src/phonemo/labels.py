@@ -207,6 +207,25 @@ class LabelSet:
         return LabelSet(names, {old: new for old, new in self.merge.items() if new in names})
 
 
+@dataclass(frozen=True)
+class NoLabels(LabelSet):
+    """The empty set of a network that gives rated dimensions and no emotions."""
+
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Accept the empty set."""
+
+    def __str__(self) -> str:
+        return "none"
+
+
+def label_set(names: Iterable[str], merge: Mapping[str, str]) -> LabelSet:
+    """Return the set of these names; without any, that of a network without emotions."""
+    names = tuple(names)
+    return LabelSet(names, merge) if names or merge else NoLabels()
+
+
 def rescale_scores(scores: dict[str, float], names: Iterable[str]) -> dict[str, float]:
     """Rescale the scores of some emotions to sum to one.
 

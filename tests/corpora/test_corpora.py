@@ -72,7 +72,7 @@ class TestContract:
     def test_fields_are_canonical(self, name: str, readings: dict[str, CorpusReading]) -> None:
         card = CORPORA[name].card
         for utterance in readings[name].utterances:
-            assert utterance.emotion is None or utterance.emotion in EMOTIONS
+            assert utterance.emotion is None or utterance.emotion in (*EMOTIONS, "contempt")
             assert utterance.gender in ("f", "m", None)
             # A transcript may be "": a turn of laughter has no words.
             assert "" not in (
@@ -378,7 +378,7 @@ class TestCsv:
             ("emotion\nanger\n", ":1: expected a column 'file' (or 'path'"),
             (
                 "file,speaker\na.wav,x\n",
-                ":1: expected a column 'emotion' or 'transcript'",
+                ":1: expected a column 'emotion', 'arousal' (or another dimension) or 'transcript'",
             ),
             ("file,emotion,file\na,b,c\n", ":1: columns 'file' and 'file' both mean 'file'"),
             ("file,emotion\na.wav\n", ":2: expected 2 cells as in the first line, got 1"),

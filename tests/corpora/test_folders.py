@@ -364,7 +364,10 @@ class TestMetadata:
     @pytest.mark.parametrize(
         ("table", "note"),
         [
-            ("file_name,transcript\nanger/1.wav,hello\n", "without a column of emotions"),
+            (
+                "file_name,transcript\nanger/1.wav,hello\n",
+                "without a column of emotions or ratings",
+            ),
             ("name,value\nx,1\n", "expected a column 'file'"),
         ],
     )

@@ -62,6 +62,11 @@ def test_an_utterance_has_all_fields_of_the_release(reading: CorpusReading) -> N
         transcript="A cat and a dog.",
         style="improvised",
         emotion="anger",
+        arousal=0.75,
+        valence=0.2,
+        dominance=0.7,
+        scale=(1, 5),
+        votes={"neutral": 0.5, "anger": 1.5},
         phonemes=Phonemes(
             alphabet="arpabet",
             source="phseg",

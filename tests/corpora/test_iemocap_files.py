@@ -85,7 +85,7 @@ def test_an_evaluation_has_its_attributes_and_ratings(release: Path) -> None:
     file = read_evaluations(release / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt")
     first, second = file.evaluations[:2]
     assert (first.utterance, first.start, first.end) == ("Ses01F_impro01_F000", 6.29, 6.79)
-    assert (first.valence, first.activation, first.dominance) == (2.5, 3.0, 1.6667)
+    assert (first.valence, first.activation, first.dominance) == (3.0, 2.4, 2.8)
     assert [rating.rater for rating in first.ratings] == ["E3", "E4"]
     empty, complete = first.ratings[0], second.ratings[0]
     assert (empty.valence, empty.activation, empty.dominance) == (3.0, 2.0, None)

@@ -45,14 +45,14 @@ def test_one_row_in_many_spellings(tmp_path: Path, text: str, name: str, encodin
 
 def test_what_was_renamed_and_not_used_is_noted(tmp_path: Path) -> None:
     table = (
-        "file,emotion,age,valence,speakr\n"
+        "file,emotion,age,height,speakr\n"
         "a.wav,Angry,3,0.1,x\nb.wav,ANGER,3,0.1,x\nc.wav,Angry,3,0.1,x\nd.wav,Schadenfreude,,,\n"
     )
     reading = read(tmp_path, table)
     assert reading.notes == (
         "mapped: ANGER -> anger (1), Angry -> anger (2)",
         "no name of phonemo's, kept: schadenfreude (1)",
-        "columns not used: age, valence, speakr (or 'speaker'?)",
+        "columns not used: age, height, speakr (or 'speaker'?)",
     )
 
 

@@ -158,7 +158,7 @@ def test_batch_without_any_target_is_absent_and_trainable() -> None:
     nothing = torch.tensor([0, 0])
     phonemes = ctc_loss(logits, torch.tensor([3, 3]), torch.zeros(2, 0, dtype=torch.long), nothing)
     emotion = emotion_loss(emotions, torch.tensor([ABSENT, ABSENT]))
-    loss = combine(emotion, phonemes, alpha=0.5)
+    loss = combine({"emotion": (emotion, 1.0), "phonemes": (phonemes, 0.5)})
     assert (emotion.value, phonemes.value, dict(loss.parts)) == (None, None, {})
     assert loss.counts["emotion_absent"] == loss.counts["phonemes_absent"] == 2
     loss.total.backward()
@@ -213,7 +213,7 @@ def test_emotion_loss_is_torchs_own(weighted: bool, smoothing: float) -> None:
 def test_combine_keeps_its_parts() -> None:
     logits = torch.zeros(2, 2, requires_grad=True)
     emotion, phonemes = emotion_loss(logits, torch.tensor([0, 1])), ctc_loss(*PAIR)
-    loss = combine(emotion, phonemes, alpha=0.1)
+    loss = combine({"emotion": (emotion, 1.0), "phonemes": (phonemes, 0.1)})
     ctc = (NLL_A + NLL_B / 2) / 2
     assert loss.total.item() == pytest.approx(math.log(2) + 0.1 * ctc)
     assert loss.parts["emotion"].item() == pytest.approx(math.log(2))
@@ -231,7 +231,7 @@ def test_combine_keeps_its_parts() -> None:
 
 def test_single_task_has_no_phoneme_part() -> None:
     emotion = emotion_loss(torch.zeros(2, 2), torch.tensor([0, 1]))
-    loss = combine(emotion, None, alpha=0.1)
+    loss = combine({"emotion": (emotion, 1.0)})
     assert set(loss.parts) == {"emotion"}
     assert not any(name.startswith("phonemes") for name in loss.counts)
     assert loss.total.item() == pytest.approx(math.log(2))
@@ -249,9 +249,10 @@ LENGTHS = torch.tensor([2, 2, 0, 1, 2])  # the third has none, the last is too l
 WEIGHTS = torch.tensor([0.5, 1.0, 2.0])
 
 
-def _terms(rows: list[int], emotions: Tensor, phonemes: Tensor) -> tuple[Term, Term]:
+def _terms(rows: list[int], emotions: Tensor, phonemes: Tensor) -> dict[str, tuple[Term, float]]:
     emotion = emotion_loss(emotions[rows], TARGETS[rows], WEIGHTS, 0.1)
-    return emotion, ctc_loss(phonemes[rows], FRAMES[rows], SYMBOLS[rows], LENGTHS[rows])
+    ctc = ctc_loss(phonemes[rows], FRAMES[rows], SYMBOLS[rows], LENGTHS[rows])
+    return {"emotion": (emotion, 1.0), "phonemes": (ctc, 0.3)}
 
 
 def _shares(parts: list[list[int]], emotions: Tensor, phonemes: Tensor) -> list[typing.Any]:
@@ -259,8 +260,8 @@ def _shares(parts: list[list[int]], emotions: Tensor, phonemes: Tensor) -> list[
     result: list[Tensor] = []
     terms = [_terms(rows, emotions, phonemes) for rows in parts]
     for item in terms:
-        gradient_share(*item, 0.3, lambda values: result.append(values) or values)
-    return [gradient_share(*term, 0.3, lambda _: torch.stack(result).sum(0)) for term in terms]
+        gradient_share(item, lambda values: result.append(values) or values)
+    return [gradient_share(term, lambda _: torch.stack(result).sum(0)) for term in terms]
 
 
 @pytest.mark.parametrize("parts", [[[0, 2, 4], [1, 3]], [[0, 1, 3, 4], [2]], [[0], [1, 2, 3], [4]]])
@@ -270,7 +271,7 @@ def test_shares_add_up_to_the_loss_of_the_batch(parts: list[list[int]]) -> None:
     for split in ([[0, 1, 2, 3, 4]], parts):
         emotions, phonemes = EMOTIONS.clone().requires_grad_(), PHONEMES.clone().requires_grad_()
         if len(split) == 1:
-            result = [combine(*_terms(split[0], emotions, phonemes), 0.3)]
+            result = [combine(_terms(split[0], emotions, phonemes))]
         else:
             result = _shares(split, emotions, phonemes)
         total = torch.stack([item.total for item in result]).sum()

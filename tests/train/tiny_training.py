@@ -78,7 +78,8 @@ def make_trainer(
     part = experiment.part(fold.train)
     training = SpeechDataset(experiment.manifest, part, experiment.targets, cache, draws)
     validation = make_dataset(experiment, fold.validation, cache)
-    objective = objective_of(config.train, config.model.auxiliary, training)
+    model = config.model
+    objective = objective_of(config.train, model.auxiliary, training, model.dimensions)
     return PhonemoTrainer(
         make_network(experiment),
         config.train,

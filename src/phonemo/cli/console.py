@@ -121,6 +121,8 @@ def result_lines(
 ) -> list[str]:
     """Scores, the confusion matrix, and scores per corpus, style, gender and speaker."""
     lines = base(results)
+    if results["confusion"] is None:
+        return lines
     labels = results["confusion"]["labels"]
     width = max(len(name) for name in labels) + 1
     lines.append("  confusion (rows: true, columns: predicted)")
@@ -321,6 +323,8 @@ def json_row(row: Mapping[str, Any]) -> str:
 def _score_note(scores: Mapping[str, float]) -> str:
     if "ua" in scores:
         return f"validation UA {scores['ua']:.1%}"
+    if "ccc" in scores:
+        return f"validation CCC {scores['ccc']:.3f}"
     return f"held-out error {scores['loss']:.3f}" if "loss" in scores else ""
 
 
@@ -365,9 +369,15 @@ def _count_line(title: str, counts: Mapping[str, int]) -> list[str]:
 
 def _cell_line(metrics: Mapping[str, Any]) -> str:
     results = metrics["results"]
+    scores = [
+        f"{name.upper()} {results[name]['mean']:.1%}" for name in ("ua", "wa") if results[name]
+    ]
+    rated = results.get("dimensions")
+    if rated is not None and rated["mean_ccc"] is not None:
+        scores.append(f"mean CCC {rated['mean_ccc']['mean']:.3f}")
     return (
-        f"{metrics['fold']} seed {metrics['seed']}: UA {results['ua']['mean']:.1%}, "
-        f"WA {results['wa']['mean']:.1%} on {metrics['sizes']['test']} utterances "
+        f"{metrics['fold']} seed {metrics['seed']}: {', '.join(scores) or 'no score'} on "
+        f"{metrics['sizes']['test']} utterances "
         f"(epochs: {metrics['epochs']:.0f}{_best_note(metrics['best_validation'])})"
     )
 
@@ -393,8 +403,10 @@ def calibration_lines(
     """The effect of a calibration on the predictions it was fitted on."""
     from phonemo.evaluation.calibration import undo_temperature
     from phonemo.evaluation.metrics import calibration
+    from phonemo.evaluation.prediction_rows import labeled_rows
     from phonemo.evaluation.summary import full_scores
 
+    rows = labeled_rows(rows)
     given, wrong = 0, 0
     scores_of = [full_scores(row) for row in rows]
     names = sorted({name for scores in scores_of for name in scores})

@@ -112,6 +112,7 @@ def inspect(
     from phonemo.corpora import leakage, leakage_text
     from phonemo.corpora.copies.groups import NO_COPIES, find_copies
     from phonemo.corpora.manifest import read_manifest
+    from phonemo.corpora.ratings.rating_audit import rating_lines
     from phonemo.corpora.splits import make_split
 
     settings = protocol_of(
@@ -135,7 +136,7 @@ def inspect(
             compared = find_copies(source, rows, progress)
     split = make_split(rows, settings, compared)
     report = leakage.measure_leakage(rows, split, compared)
-    for line in leakage_text.lines(report):
+    for line in (*leakage_text.lines(report), *rating_lines(utterances)):
         typer.echo(line)
     leakage.assert_no_leakage(report, settings)
 

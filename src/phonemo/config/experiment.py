@@ -23,7 +23,7 @@ class LabelsConfig(BaseConfig):
     """Which emotions are classified."""
 
     names: tuple[str, ...]
-    """Emotions in the order of the network's outputs; utterances of others are excluded."""
+    """Emotions in the order of the network's outputs; others are no target. Empty: no emotions."""
     merge: dict[str, str] = Field(default_factory=dict)
     """Emotions counted as another one, such as excited: happiness."""
 
@@ -86,6 +86,26 @@ class AuxiliaryConfig(BaseConfig):
     """Further use of the phonemes: in the semantic stream (needs layer), or to pool from vowels."""
 
 
+class DimensionsConfig(BaseConfig):
+    """The regression of rated dimensions, beside the emotions."""
+
+    names: tuple[Literal["arousal", "valence", "dominance"], ...] = Field(
+        default=("arousal", "valence", "dominance"), min_length=1
+    )
+    """The dimensions, in the order of the network's outputs."""
+    loss: Literal["ccc", "mse"] = "ccc"
+    """One minus the concordance correlation over a batch, or the mean squared error."""
+    weight: float = Field(default=1.0, gt=0)
+    """Weight of this loss beside the emotion loss."""
+
+    @field_validator("names")
+    @classmethod
+    def _check_distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError("expected distinct dimensions; remove the repeated one")
+        return names
+
+
 class ModelConfig(BaseConfig):
     """The network, from backbone to heads."""
 
@@ -125,6 +145,10 @@ class ModelConfig(BaseConfig):
     """The emotion head: one hidden layer, or a linear layer on standardized features."""
     auxiliary: AuxiliaryConfig | None = AuxiliaryConfig()
     """The auxiliary task; null trains the emotion only, without a phoneme head."""
+    dimensions: DimensionsConfig | None = Field(
+        default=None, exclude_if=lambda section: section is None
+    )
+    """Rated dimensions that the network gives too; null gives emotions only."""
 
 
 class AugmentConfig(BaseConfig):
@@ -201,7 +225,15 @@ class TrainConfig(BaseConfig):
     """Weights of the emotion loss from the training part's class counts."""
     patience: int = Field(default=8, ge=1)
     """Epochs without a better validation score before training stops."""
-    select_by: Literal["ua", "wa", "loss", "last"] = "ua"
+    targets: Literal["labels", "votes"] = Field(
+        default="labels", exclude_if=lambda targets: targets == "labels"
+    )
+    """Emotion targets: labels, or the raters' votes as shares (labels where there are none)."""
+    ridge_penalty: float | None = Field(
+        default=None, gt=0, exclude_if=lambda penalty: penalty is None
+    )
+    """Strategy logistic, rated dimensions: ridge penalty; null selects it by held-out speakers."""
+    select_by: Literal["ua", "wa", "ccc", "loss", "last"] = "ua"
     """Validation score that selects the epoch; last keeps the last and trains on validation too."""
     max_seconds: float = Field(default=15.0, gt=0)
     """Longer training utterances are randomly cropped to this; evaluation never crops."""
@@ -284,6 +316,22 @@ class RunConfig(BaseConfig):
     def _check_logistic_head(self) -> RunConfig:
         if self.train.strategy == "logistic" and self.model.head != "linear":
             raise ValueError("train.strategy logistic needs a linear head; set model.head=linear")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tasks(self) -> RunConfig:
+        rates = self.model.dimensions is not None
+        if not self.labels.names and not rates:
+            raise ValueError("labels.names is empty; name two emotions, or set model.dimensions")
+        if self.train.select_by == "ccc" and not rates:
+            raise ValueError("train.select_by ccc needs rated dimensions; set model.dimensions")
+        if not self.labels.names and self.train.select_by in ("ua", "wa"):
+            raise ValueError(
+                f"train.select_by {self.train.select_by} needs emotions, and labels.names is "
+                "empty; set train.select_by=ccc"
+            )
+        if rates and self.system != "network":
+            raise ValueError(f"system {self.system} gives emotions only; remove model.dimensions")
         return self
 
     @model_validator(mode="after")

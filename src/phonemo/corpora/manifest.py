@@ -19,6 +19,13 @@ STYLES: tuple[Style, ...] = get_args(Style)
 
 SplitName = Literal["train", "validation", "test"]
 
+Intensity = Literal["low", "medium", "high", "normal", "strong"]
+
+#: Lowest and highest value of the scale that a release rates on.
+Scale = tuple[float, float]
+#: The rated dimensions, in the order of all outputs.
+DIMENSIONS = ("arousal", "valence", "dominance")
+
 #: Set of given fields -> the set object that all rows with these fields share.
 _GIVEN: dict[frozenset[str], set[str]] = {}
 
@@ -76,6 +83,10 @@ class Phonemes(_FrozenRow):
         return self
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Utterance(_FrozenRow):
     """One utterance. Unknown fields are None; a transcript "" means speech without words."""
 
@@ -104,7 +115,36 @@ class Utterance(_FrozenRow):
     """The part of the corpus's own split, from its folders or its table."""
     emotion: str | None = None
     """A canonical name of phonemo.labels.EMOTIONS, or a custom one."""
+    arousal: float | None = Field(default=None, ge=0, le=1, exclude_if=_is_none)
+    """Rated arousal (activation), 0 calm to 1 excited; phonemo.corpora.ratings.scales converts."""
+    valence: float | None = Field(default=None, ge=0, le=1, exclude_if=_is_none)
+    """Rated valence, 0 negative to 1 positive."""
+    dominance: float | None = Field(default=None, ge=0, le=1, exclude_if=_is_none)
+    """Rated dominance, 0 submissive to 1 dominant."""
+    scale: Scale | None = Field(default=None, exclude_if=_is_none)
+    """The scale of the release's own ratings, such as (1, 5)."""
+    votes: dict[str, float] | None = Field(default=None, exclude_if=_is_none)
+    """Emotion -> number of raters who chose it, or their share; more than one choice may count."""
+    intensity: Intensity | None = Field(default=None, exclude_if=_is_none)
+    """The strength that the actor was to portray."""
+    rated_intensity: float | None = Field(default=None, ge=0, le=1, exclude_if=_is_none)
+    """How strong raters found the emotion, 0 to 1."""
     phonemes: Phonemes | None = None
+
+    @model_validator(mode="after")
+    def _check_ratings(self) -> Utterance:
+        if self.scale is not None and not self.scale[0] < self.scale[1]:
+            raise ValueError(f"expected scale (low, high), got {self.scale}")
+        votes = self.votes
+        if votes is not None and (min(votes.values(), default=0) < 0 or not any(votes.values())):
+            raise ValueError("expected votes of 0 or more, and one above 0; omit absent votes")
+        return self
+
+    @property
+    def dimensions(self) -> dict[str, float]:
+        """The rated dimensions that are known, 0 to 1."""
+        values = {name: getattr(self, name) for name in DIMENSIONS}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class Header(_FrozenRow):
@@ -310,4 +350,5 @@ def _validate_row(kind: type[Row], row: dict[str, Any], line: _Line, path: Path)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ManifestError(f"{path}:{line.number}: field {where!r}: {first['msg']}") from error
+        field = f"field {where!r}: " if where else ""  # a check of several fields names none
+        raise ManifestError(f"{path}:{line.number}: {field}{first['msg']}") from error

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from phonemo.evaluation.metrics_schema import (
     BoundaryScore,
     CalibrationScore,
+    Confusion,
     GroupScore,
     Metrics,
     Results,
     Score,
 )
+from phonemo.evaluation.ratings.rating_text import dimension_texts, mean_ccc_text, vote_texts
 
+_CCC = "mean CCC (95 % interval)"
 UNEVEN = "the seeds did not test the same utterances: the run is unfinished"
 NOTHING = "Nothing was measured yet.\n"
 PREFACE = """\
@@ -48,6 +51,7 @@ def results_page(runs: Sequence[Metrics], studies: str = "") -> str:
 
 
 def _corpus_table(runs: Sequence[Metrics]) -> str:
+    rated = _have_dimensions(runs)
     header = (
         "system",
         "classes",
@@ -57,13 +61,14 @@ def _corpus_table(runs: Sequence[Metrics]) -> str:
         "UA % (95 % interval)",
         "UA % by fold",
         "PER %",
+        *([_CCC] if rated else []),
         "config",
         "command",
     )
-    return markdown_table(header, (_corpus_row(run) for run in runs))
+    return markdown_table(header, (_corpus_row(run, rated) for run in runs))
 
 
-def _corpus_row(run: Metrics) -> tuple[str, ...]:
+def _corpus_row(run: Metrics, rated: bool) -> tuple[str, ...]:
     results = run.results
     return (
         plain(run.title),
@@ -74,6 +79,7 @@ def _corpus_row(run: Metrics) -> tuple[str, ...]:
         with_interval(results.ua),
         _by_fold(results.ua),
         per_cent(results.phonemes.per if results.phonemes else None),
+        *([mean_ccc_text(results.dimensions)] if rated else []),
         code(run.config),
         code(run.command),
     )
@@ -83,36 +89,48 @@ def summary_table(runs: Sequence[Metrics]) -> str:
     """One row per run, for a README or a model card."""
     if not runs:
         return NOTHING
-    header = ("corpus", "system", "classes", "protocol", "WA %", "UA % (95 % interval)", "PER %")
-    return markdown_table(header, (_readme_row(run) for run in runs))
+    rated = _have_dimensions(runs)
+    header = (
+        *("corpus", "system", "classes", "protocol", "WA %", "UA % (95 % interval)", "PER %"),
+        *([_CCC] if rated else []),
+    )
+    return markdown_table(header, (_readme_row(run, rated) for run in runs))
 
 
-def _readme_row(run: Metrics) -> tuple[str, ...]:
+def _have_dimensions(runs: Sequence[Metrics]) -> bool:
+    """Whether a table needs the column of the mean CCC."""
+    return any(run.results.dimensions for run in runs)
+
+
+def _readme_row(run: Metrics, rated: bool) -> tuple[str, ...]:
     results = run.results
     return (
         plain(run.corpus),
         plain(run.title),
         str(len(results.labels)),
         _marked_protocol(run),
-        per_cent(results.wa.mean),
+        per_cent(results.wa.mean if results.wa else None),
         with_interval(results.ua),
         per_cent(results.phonemes.per if results.phonemes else None),
+        *([mean_ccc_text(results.dimensions)] if rated else []),
     )
 
 
 def details(run: Metrics) -> str:
     """One run with its facts, folds, classes, genders and confusions."""
     results = run.results
+    head = [f"### {plain(run.name)}\n", _facts(run)]
+    if results.confusion is None:
+        return "\n".join(head)
     parts = [
-        f"### {plain(run.name)}\n",
-        _facts(run),
+        *head,
         _fold_table(results),
         _recall_table(results),
         *([_group_table("corpus", results.per_corpus)] if results.per_corpus else []),
         *([_group_table("style", results.per_style)] if results.per_style else []),
         _group_table("gender", results.per_gender),
         "Confusion, rows are the truth, summed over seeds:\n",
-        _confusion_table(results),
+        _confusion_table(results.confusion),
     ]
     return "\n".join(parts)
 
@@ -126,10 +144,10 @@ def _facts(run: Metrics) -> str:
         f"protocol: {_marked_protocol(run)}" + _after_colon(run.protocol_note),
         f"model: {plain(model)}",
         f"measured by phonemo {plain(run.phonemo)} with {code(run.command)}",
-        f"WA by fold {_by_fold(results.wa)} %; macro F1 {with_interval(results.macro_f1)} %, "
-        f"weighted F1 {with_interval(results.weighted_f1)} %",
-        f"chance: WA {per_cent(results.chance.majority_wa)} %, UA {per_cent(results.chance.ua)} %",
+        *_emotion_facts(results),
         *calibration_texts(results),
+        *dimension_texts(results.dimensions),
+        *vote_texts(results.votes),
         f"intervals: {results.interval.samples} resamples of {results.interval.clusters} clusters "
         f"({plain(results.interval.unit)})",
         *_phoneme_facts(results),
@@ -145,8 +163,21 @@ def _facts(run: Metrics) -> str:
     return "".join(f"- {fact}\n" for fact in facts)
 
 
+def _emotion_facts(results: Results) -> list[str]:
+    chance = results.chance
+    if chance is None:
+        return []
+    return [
+        f"WA by fold {_by_fold(results.wa)} %; macro F1 {with_interval(results.macro_f1)} %, "
+        f"weighted F1 {with_interval(results.weighted_f1)} %",
+        f"chance: WA {per_cent(chance.majority_wa)} %, UA {per_cent(chance.ua)} %",
+    ]
+
+
 def calibration_texts(found: Results) -> list[str]:
     """Calibration of the scores, and the gain from selective answers."""
+    if found.calibration is None:
+        return []
     texts = [f"calibration: {_calibration_text(found.calibration)}"]
     if found.uncalibrated is not None:
         texts[0] += f"; before temperature scaling {_calibration_text(found.uncalibrated)}"
@@ -218,9 +249,9 @@ def _group_table(kind: str, groups: Mapping[str, GroupScore]) -> str:
     return markdown_table((kind, "utterances", "WA %", "UA %"), rows)
 
 
-def _confusion_table(results: Results) -> str:
-    names = [plain(name) for name in results.confusion.labels]
-    rows = zip(names, results.confusion.counts, strict=True)
+def _confusion_table(confusion: Confusion) -> str:
+    names = [plain(name) for name in confusion.labels]
+    rows = zip(names, confusion.counts, strict=True)
     return markdown_table(("truth", *names), ((name, *map(str, row)) for name, row in rows))
 
 
@@ -233,6 +264,8 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def protocol_text(run: Metrics) -> str:
     """The protocol with its number of folds."""
     folds = len({fold.fold for fold in run.results.folds})
+    if not folds:  # without emotions; the scores of dimensions have no table by fold
+        return run.protocol.name
     return f"{run.protocol.name}, {folds} fold{'s' if folds != 1 else ''}"
 
 
@@ -240,14 +273,18 @@ def _marked_protocol(run: Metrics) -> str:
     return ("**leaky** " if run.leaky else "") + plain(protocol_text(run))
 
 
-def with_interval(score: Score) -> str:
-    """A mean with its interval, if it has one."""
+def with_interval(score: Score | None) -> str:
+    """A mean with its interval, if it has one; a dash for none."""
+    if score is None:
+        return "-"
     if score.low is None or score.high is None:
         return per_cent(score.mean)
     return f"{per_cent(score.mean)} ({per_cent(score.low)} to {per_cent(score.high)})"
 
 
-def _by_fold(score: Score) -> str:
+def _by_fold(score: Score | None) -> str:
+    if score is None:
+        return "-"
     spread = "" if score.fold_sd is None else f" ± {per_cent(score.fold_sd)}"
     return per_cent(score.fold_mean) + spread
 

@@ -13,6 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from phonemo.evaluation.ratings.rating_schema import DimensionResults, VoteScore
+
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -156,29 +158,32 @@ class IntervalNote(_MetricsModel):
 
 
 class Results(_MetricsModel):
-    """The content of "results" in metrics.json. All scores are shares from 0 to 1."""
+    """The content of "results" in metrics.json. All scores are shares from 0 to 1.
+
+    Where no tested utterance has an emotion (dimensions only), the scores of emotions are null.
+    """
 
     utterances: Count
     """Distinct utterances tested, over all seeds."""
     speakers_count: Count
     """Distinct known speakers among them."""
     labels: tuple[str, ...]
-    wa: Score
-    ua: Score
-    macro_f1: Score
-    weighted_f1: Score
+    wa: Score | None
+    ua: Score | None
+    macro_f1: Score | None
+    weighted_f1: Score | None
     recalls: dict[str, Share | None]
     """Mean recall over seeds; null for an emotion that is in no test part."""
     folds: tuple[FoldScore, ...]
-    confusion: Confusion
+    confusion: Confusion | None
     per_speaker: dict[str, GroupScore]
     per_gender: dict[str, GroupScore]
     per_corpus: dict[str, GroupScore] | None = None
     """Omitted where all rows are of one corpus."""
     per_style: dict[str, GroupScore] | None = None
     """Scripted and improvised speech separately; omitted where no row has a style."""
-    chance: Chance
-    calibration: CalibrationScore
+    chance: Chance | None
+    calibration: CalibrationScore | None
     uncalibrated: CalibrationScore | None = None
     """Calibration without temperature scaling; omitted where no model has a temperature."""
     selective: SelectiveScore | None = None
@@ -187,6 +192,10 @@ class Results(_MetricsModel):
     """Null without a phoneme head, or where no utterance has reference phonemes."""
     boundaries: BoundaryScore | None = None
     """Omitted where no row has boundaries: no phoneme head, or no hand-made times."""
+    dimensions: DimensionResults | None = None
+    """Omitted where no row has rated dimensions."""
+    votes: VoteScore | None = None
+    """Omitted where no row has votes."""
     interval: IntervalNote
     seeds_agree: bool = True
     """Whether all seeds tested the same utterances; otherwise their mean is not meaningful."""
@@ -194,7 +203,7 @@ class Results(_MetricsModel):
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
-        absent = ("boundaries", "per_corpus", "per_style", "uncalibrated")
+        absent = ("boundaries", "per_corpus", "per_style", "uncalibrated", "dimensions", "votes")
         return {name: value for name, value in data.items() if name not in absent or value}
 
 

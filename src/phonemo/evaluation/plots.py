@@ -26,9 +26,14 @@ LOSSES = {
     "loss": ("total", "#000000", "-"),
     "loss_emotion": ("emotion", BLUE, "--"),
     "loss_phonemes": ("phonemes (CTC)", ORANGE, "-."),
+    "loss_dimensions": ("dimensions", VERMILION, "-"),
     "eval_loss": ("emotion, validation", GREEN, ":"),
 }
-SCORES = {"eval_ua": ("UA", BLUE, "-"), "eval_wa": ("WA", VERMILION, "--")}
+SCORES = {
+    "eval_ua": ("UA", BLUE, "-"),
+    "eval_wa": ("WA", VERMILION, "--"),
+    "eval_ccc": ("mean CCC x 100", GREEN, ":"),
+}
 
 
 def plot_confusion(confusion: Mapping[str, Any], path: Path, title: str) -> None:
@@ -70,7 +75,7 @@ def plot_learning_curves(
 
     Args:
         rows: the log's rows; each has "epoch" and any of "loss", "loss_emotion",
-            "loss_phonemes", "eval_loss", "eval_ua", "eval_wa" (shares from 0 to 1).
+            "loss_phonemes", "loss_dimensions", "eval_loss", "eval_ua", "eval_wa", "eval_ccc".
         path: the PNG to write.
         title: title of the figure.
         best_epoch: the selected epoch; by default the first one with the best validation UA, or

@@ -27,9 +27,10 @@ class _RequiredColumns(TypedDict):
     seed: int
     speaker: str | None
     gender: str | None
-    truth: str
-    label: str
-    """The emotion with the highest score."""
+    truth: str | None
+    """None for an utterance that has ratings, and none of the emotions."""
+    label: str | None
+    """The emotion with the highest score; None from a network without emotions."""
     scores: dict[str, float]
     """A probability for each label."""
 
@@ -55,6 +56,12 @@ class PredictionRow(_RequiredColumns, total=False):
     """Whether the model was trained on the utterance or its speaker."""
     boundary_errors_ms: list[float]
     """Of aligned phonemes against hand-made times."""
+    dimensions: dict[str, float]
+    """Arousal, valence and dominance that the network gives, 0 to 1."""
+    rated: dict[str, float]
+    """The same as rated, where known."""
+    votes: dict[str, float]
+    """The raters' distribution over the labels."""
 
 
 def read_predictions(path: Path) -> list[PredictionRow]:
@@ -126,6 +133,11 @@ def validate_rows(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Predic
     )
 
 
+def labeled_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows with a true emotion; the others have ratings only."""
+    return [row for row in rows if row.get("truth", "") is not None]
+
+
 def _check_row(row: Mapping[str, Any], labels: LabelSet) -> None:
     missing = [key for key in _RequiredColumns.__annotations__ if key not in row]
     if missing:
@@ -165,11 +177,11 @@ def fold_of(row: Mapping[str, Any]) -> str:
     return str(row["fold"])
 
 
-def clusters_of(tested: PredictionTable) -> list[str]:
+def clusters_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """The cluster of each row: the speaker, or the utterance where the speaker is unknown."""
     return [
         f"utterance {row['id']}" if row["speaker"] is None else f"speaker {row['speaker']}"
-        for row in tested.rows
+        for row in rows
     ]
 
 

@@ -40,6 +40,7 @@ from phonemo.evaluation.plots import (
     plot_risk_coverage,
 )
 from phonemo.evaluation.prediction_rows import natural_order
+from phonemo.evaluation.ratings.rating_text import dimension_texts, vote_texts
 from phonemo.evaluation.studies import Ablation, Crossing, study_sections
 from phonemo.evaluation.transfer_plots import is_current, plot_transfer
 from phonemo.evaluation.transfer_report import Transfer, transfer_sections
@@ -142,12 +143,9 @@ def results_lines(results: Mapping[str, Any]) -> list[str]:
         checked = Results.model_validate(results)
     except ValidationError as error:
         raise ResultError(f"results: {_first_fault(error)}") from error
-    scores = {"WA": checked.wa, "UA": checked.ua, "macro F1": checked.macro_f1}
-    lines = [f"  {name:<9}{_score_line(score)}" for name, score in scores.items()]
-    lines.append(
-        f"  chance   WA {per_cent(checked.chance.majority_wa)}, UA "
-        f"{per_cent(checked.chance.ua)} (always the commonest class), %"
-    )
+    lines = _emotion_lines(checked)
+    lines += [f"  {text}" for text in dimension_texts(checked.dimensions)]
+    lines += [f"  {text}" for text in vote_texts(checked.votes)]
     if checked.phonemes is not None:
         lines.append(f"  PER      {per_cent(checked.phonemes.per)} %")
     if checked.boundaries is not None:
@@ -156,11 +154,29 @@ def results_lines(results: Mapping[str, Any]) -> list[str]:
     lines.append(
         f"  {checked.utterances} utterances, {checked.speakers_count} speakers; "
         f"recalls: {_recalls(checked)} %"
+        if checked.recalls
+        else f"  {checked.utterances} utterances, {checked.speakers_count} speakers"
     )
     if not checked.seeds_agree:
         lines.append(f"  NOTE: {UNEVEN}")
+    if not checked.folds:
+        return lines
     header = f"  {'fold':<12}{'seed':>6}{'utterances':>12}{'WA %':>8}{'UA %':>8}{'F1 %':>8}"
     return [*lines, header, *(_fold_line(checked, n) for n in range(len(checked.folds)))]
+
+
+def _emotion_lines(checked: Results) -> list[str]:
+    """The scores of the emotions; none where no utterance has one."""
+    chance = checked.chance
+    if chance is None:
+        return []
+    scores = {"WA": checked.wa, "UA": checked.ua, "macro F1": checked.macro_f1}
+    lines = [f"  {name:<9}{_score_line(score)}" for name, score in scores.items() if score]
+    lines.append(
+        f"  chance   WA {per_cent(chance.majority_wa)}, UA "
+        f"{per_cent(chance.ua)} (always the commonest class), %"
+    )
+    return lines
 
 
 def _score_line(score: Score) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +25,29 @@ from phonemo.evaluation.metrics import Counts, bootstrap_interval, unweighted_ac
 from phonemo.evaluation.metrics_schema import Metrics
 from phonemo.evaluation.prediction_rows import (
     STATISTICS,
+    PredictionRow,
     PredictionTable,
     clusters_of,
     fold_of,
+    labeled_rows,
     unit_of,
     validate_rows,
 )
+from phonemo.evaluation.ratings.concordance import Floats
+from phonemo.evaluation.ratings.paired_sums import PairedSums, paired_tables
+from phonemo.evaluation.ratings.rating_summary import mean_ccc
+from phonemo.evaluation.ratings.rating_tables import draw_weights
 from phonemo.evaluation.summary import LEVEL, SAMPLES
 from phonemo.files import loads_json_lines
-from phonemo.labels import LabelSet
+from phonemo.labels import LabelSet, label_set
 
 SWAPS = 10_000
 """Maximum number of speaker permutations; where fewer exist, all are used."""
 _Signs = npt.NDArray[np.bool_]
 #: Differences this close are equal up to rounding of sums in another order.
 _EQUAL = 1e-12
+#: The same for differences of sums in which speakers are swapped.
+_EQUAL_SUMS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Comparison:
     """Result of ``compare``: the second run relative to the first."""
 
     scores: dict[str, Difference]
-    """By score: wa, ua, macro_f1, weighted_f1."""
+    """By score: wa, ua, macro_f1, weighted_f1; with rated dimensions also ccc and ccc_NAME."""
     disagreements: tuple[Disagreement, ...]
     folds: tuple[FoldPair, ...]
     utterances: int
@@ -97,6 +105,11 @@ class Comparison:
     swaps: int
     exact: bool
     """Whether all permutations were used."""
+
+    @property
+    def main(self) -> Difference:
+        """The difference of UA, or of the mean CCC where no utterance has an emotion."""
+        return self.scores["ua"] if "ua" in self.scores else self.scores["ccc"]
 
 
 def compare(first: PredictionTable, second: PredictionTable) -> Comparison:
@@ -111,7 +124,7 @@ def compare(first: PredictionTable, second: PredictionTable) -> Comparison:
             labels.
     """
     check_paired(first, second)
-    clusters = clusters_of(first)
+    clusters = clusters_of(first.rows)
     tables = [_by_cluster(run, clusters) for run in (first, second)]
     count = len(set(clusters))
     signs, exact = _draw_swaps(count)
@@ -215,7 +228,7 @@ def _difference(
     ours, theirs = (run.mean(statistic, everything) for run in (first, second))
     if signs.shape[1] < 2:
         return Difference(ours, theirs, None, None, None)
-    interval = bootstrap_interval(clusters_of(first), difference, samples=SAMPLES, level=LEVEL)
+    interval = bootstrap_interval(clusters_of(first.rows), difference, samples=SAMPLES, level=LEVEL)
     p = _swapped_share(statistic, tables, signs, abs(theirs - ours))
     return Difference(ours, theirs, interval.low, interval.high, p)
 
@@ -282,7 +295,17 @@ class EvaluatedRun:
     """The test results in a run folder."""
 
     metrics: Metrics
-    tested: PredictionTable
+    rows: tuple[PredictionRow, ...]
+
+    @property
+    def tested(self) -> PredictionTable:
+        """The rows with emotions."""
+        return validate_rows(labeled_rows(self.rows), self.labels)
+
+    @property
+    def labels(self) -> LabelSet:
+        """The run's emotions."""
+        return label_set(self.metrics.results.labels, {})
 
 
 def compare_runs(first: Path, second: Path) -> tuple[EvaluatedRun, EvaluatedRun, Comparison]:
@@ -301,7 +324,9 @@ def compare_runs(first: Path, second: Path) -> tuple[EvaluatedRun, EvaluatedRun,
 def compare_read(first: EvaluatedRun, second: EvaluatedRun) -> Comparison:
     """Pair the predictions of two runs already read; raises as ``compare_runs``."""
     _check_comparable(first.metrics, second.metrics)
-    return compare(first.tested, second.tested)
+    has_emotions = first.metrics.results.ua is not None
+    found = compare(first.tested, second.tested) if has_emotions else None
+    return with_dimensions(found, first.rows, second.rows)
 
 
 def read_run(folder: Path) -> EvaluatedRun:
@@ -317,7 +342,10 @@ def read_run(folder: Path) -> EvaluatedRun:
         ) from error
     except (ValidationError, ValueError) as error:
         raise ResultError(f"{folder}: expected files of phonemo train; train it again") from error
-    return EvaluatedRun(metrics, validate_rows(rows, LabelSet(metrics.results.labels)))
+    run = EvaluatedRun(metrics, tuple(rows))
+    if metrics.results.ua is not None:
+        validate_rows(labeled_rows(rows), run.labels)
+    return run
 
 
 def comparison_lines(first: Metrics, second: Metrics, found: Comparison) -> Iterator[str]:
@@ -332,11 +360,11 @@ def comparison_lines(first: Metrics, second: Metrics, found: Comparison) -> Iter
         yield "some speakers are unknown: their utterances count as independent, so p is too small"
     yield f"{'':<13}{'A %':>7}{'B %':>7}{'B - A':>8}   95 % interval       p"
     for name, difference in found.scores.items():
-        yield f"{_NAMES[name]:<13}{_score_line(difference)}"
+        yield f"{_NAMES.get(name) or _ccc_name(name):<13}{_score_line(difference)}"
     ways = f"all {found.swaps} ways" if found.exact else f"{found.swaps} random ways"
     yield f"interval: bootstrap over clusters; p: {ways} of swapping them between A and B"
     yield from _mcnemar_lines(found)
-    yield from _fold_lines(found)
+    yield from _fold_lines(found) if found.folds else ()
     yield verdict(found)
 
 
@@ -354,14 +382,68 @@ def comparison_data(first: Metrics, second: Metrics, found: Comparison) -> dict[
 
 
 def verdict(found: Comparison) -> str:
-    """Summarize the comparison of UA in one sentence."""
-    ua = found.scores["ua"]
-    if ua.p is None:
-        return "UA: a single speaker allows no conclusion about others"
-    if ua.p >= 0.05:
-        return f"UA: no difference is shown (p {p_text(ua.p)}), which does not show equality"
-    better = "higher" if ua.difference > 0 else "lower"
-    return f"UA: B is {better} by {100 * abs(ua.difference):.1f} points (p {p_text(ua.p)})"
+    """Summarize the comparison of UA, or without emotions of the mean CCC, in one sentence."""
+    name, main = "UA" if "ua" in found.scores else "mean CCC", found.main
+    if main.p is None:
+        return f"{name}: a single speaker allows no conclusion about others"
+    if main.p >= 0.05:
+        return f"{name}: no difference is shown (p {p_text(main.p)}), which does not show equality"
+    better = "higher" if main.difference > 0 else "lower"
+    return f"{name}: B is {better} by {100 * abs(main.difference):.1f} points (p {p_text(main.p)})"
+
+
+def _ccc_name(score: str) -> str:
+    """The name of a CCC in a table: "mean CCC", "CCC arousal"."""
+    _, _, dimension = score.partition("_")
+    return f"CCC {dimension}" if dimension else "mean CCC"
+
+
+def with_dimensions(
+    found: Comparison | None, first: Sequence[PredictionRow], second: Sequence[PredictionRow]
+) -> Comparison:
+    """Add the differences of the CCC, tested over the same speakers, where both runs have it.
+
+    Args:
+        found: the comparison of the emotions; None where no utterance has one.
+        first: the rows of the reference run.
+        second: those of the other.
+
+    Raises:
+        ResultError: the runs' rated utterances differ, or there is nothing to compare.
+    """
+    pair = paired_tables(first, second)
+    if pair is None:
+        if found is None:
+            raise ResultError("expected runs with emotions or rated dimensions, got neither")
+        return found
+    count = len(pair.clusters)
+    signs, exact = _draw_swaps(count)
+    scores = {name: _ccc_difference(pair, columns, signs) for name, columns in pair.scores.items()}
+    if found is not None:
+        return replace(found, scores=found.scores | scores)
+    unit = unit_of(pair.clusters)
+    return Comparison(scores, (), (), pair.utterances, count, unit, len(signs), exact)
+
+
+def _ccc_difference(pair: PairedSums, columns: Sequence[int], signs: _Signs) -> Difference:
+    """The difference of the CCC, averaged over the dimensions ``columns``."""
+    ours, theirs = (table[:, :, columns] for table in (pair.first, pair.second))
+
+    def score(sums: Floats) -> Floats:
+        mean: Floats = np.nan_to_num(mean_ccc(sums)).mean(axis=-1)  # over seeds
+        return mean
+
+    before, after = (float(score(table.sum(axis=0))) for table in (ours, theirs))
+    if len(pair.clusters) < 2:
+        return Difference(before, after, None, None, None)
+    weights = draw_weights(len(pair.clusters))
+    drawn = [score(np.tensordot(weights, table, axes=1)) for table in (ours, theirs)]
+    low, high = np.quantile(drawn[1] - drawn[0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    swapped = signs.astype(np.float64)
+    moved = np.tensordot(swapped, theirs - ours, axes=1)
+    differences = score(theirs.sum(axis=0) - moved) - score(ours.sum(axis=0) + moved)
+    p = float(np.mean(np.abs(differences) >= abs(after - before) - _EQUAL_SUMS))
+    return Difference(before, after, float(low), float(high), p)
 
 
 def _check_comparable(first: Metrics, second: Metrics) -> None:

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain, with_interval
 from phonemo.evaluation.metrics_schema import Amount, Count, Protocol, Score, Share
+from phonemo.evaluation.ratings.rating_schema import RatingScore
+from phonemo.evaluation.ratings.rating_text import rating_text
 from phonemo.evaluation.significance import (
     Difference,
     EvaluatedRun,
@@ -32,7 +34,7 @@ class _StudyModel(BaseModel):
 
 
 class Versus(_StudyModel):
-    """An arm compared with the table's baseline; UA as a share."""
+    """An arm compared with the table's baseline: UA as a share, or CCC without emotions."""
 
     difference: Points
     low: Points | None
@@ -57,10 +59,13 @@ class ArmScore(_StudyModel):
     folds: Count
     utterances: Count
     speakers: Count
-    wa: Score
-    ua: Score
+    wa: Score | None
+    ua: Score | None
+    """Null, as all scores of emotions, where no tested utterance has one."""
     per: Amount | None
-    ece: Share
+    ece: Share | None
+    ccc: RatingScore | None = None
+    """Mean CCC of the rated dimensions; null without them."""
     seconds: Amount
     versus: Versus | None
 
@@ -153,7 +158,9 @@ def _ablation_section(study: Ablation) -> Iterator[str]:
     for table in study.tables:
         yield f"\n**{plain(table.title)}**\n"
         yield from _common_notes(table.rows)
-        yield markdown_table(_HEADER, (_arm_row(row) for row in table.rows)).rstrip("\n")
+        rated = any(row.ccc for row in table.rows)
+        header = (*_HEADER[:-1], *(["mean CCC (95 % interval)"] if rated else []), _HEADER[-1])
+        yield markdown_table(header, (_arm_row(row, rated) for row in table.rows)).rstrip("\n")
     yield ""
 
 
@@ -171,16 +178,17 @@ def _common_notes(rows: Sequence[ArmScore]) -> Iterator[str]:
     yield ""
 
 
-def _arm_row(row: ArmScore) -> tuple[str, ...]:
+def _arm_row(row: ArmScore, rated: bool) -> tuple[str, ...]:
     changes = ", ".join(f"{key}={json.dumps(value)}" for key, value in row.changes.items())
     return (
         plain(row.arm),
         code(changes) if changes else "-",
-        per_cent(row.wa.mean),
+        per_cent(row.wa.mean if row.wa else None),
         with_interval(row.ua),
         per_cent(row.per),
         per_cent(row.ece),
         *_versus_cells(row.versus),
+        *([rating_text(row.ccc)] if rated else []),
         code(row.config),
     )
 
@@ -248,7 +256,7 @@ def table_rows(
     """
     first = read_run(folders[baseline])
     others = {arm: read_run(folders[arm]) for arm in arms}
-    differences = {arm: compare_read(first, run).scores["ua"] for arm, run in others.items()}
+    differences = {arm: compare_read(first, run).main for arm, run in others.items()}
     p_values = {
         arm: difference.p for arm, difference in differences.items() if difference.p is not None
     }
@@ -267,8 +275,10 @@ def ablation_lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield table["title"]
         if any(row["leaky"] for row in table["rows"]):
             yield "  LEAKY: train and test share speakers; not a speaker-independent comparison"
+        concordance = f"{'CCC %':>7}" if _is_rated(table) else ""
         yield (
-            f"  {'':<{width}}{'WA %':>7}{'UA %':>7}{'PER %':>7}{'against':>9}   95 % interval"
+            f"  {'':<{width}}{'WA %':>7}{'UA %':>7}{'PER %':>7}{concordance}{'against':>9}"
+            "   95 % interval"
             f"{'p':>9}{'p (Holm)':>10}"
         )
         for row in table["rows"]:
@@ -276,6 +286,10 @@ def ablation_lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found.get("missing"):
         yield f"left out, no finished run: {', '.join(found['missing'])}"
     yield "against: UA minus the first row's, tested over speakers (details: phonemo compare)"
+
+
+def _is_rated(table: Mapping[str, Any]) -> bool:
+    return any(row.get("ccc") for row in table["rows"])
 
 
 def _arm_data(arm: str, changes: Changes, run: EvaluatedRun) -> dict[str, Any]:
@@ -292,13 +306,18 @@ def _arm_data(arm: str, changes: Changes, run: EvaluatedRun) -> dict[str, Any]:
         "folds": len({fold.fold for fold in results.folds}),
         "utterances": results.utterances,
         "speakers": results.speakers_count,
-        "wa": results.wa.model_dump(mode="json"),
-        "ua": results.ua.model_dump(mode="json"),
+        "wa": _dumped(results.wa),
+        "ua": _dumped(results.ua),
         "per": None if results.phonemes is None else results.phonemes.per,
-        "ece": results.calibration.ece,
+        "ece": None if results.calibration is None else results.calibration.ece,
+        **({"ccc": _dumped(rated.mean_ccc)} if (rated := results.dimensions) else {}),
         "seconds": run.metrics.seconds,
         "versus": None,
     }
+
+
+def _dumped(score: Score | RatingScore | None) -> dict[str, Any] | None:
+    return None if score is None else score.model_dump(mode="json")
 
 
 def _versus_data(difference: Difference, adjusted: float | None) -> dict[str, Any]:
@@ -312,8 +331,10 @@ def _versus_data(difference: Difference, adjusted: float | None) -> dict[str, An
 
 
 def _score_columns(row: Mapping[str, Any]) -> str:
-    shares = (row["wa"]["mean"], row["ua"]["mean"], row["per"])
-    return "".join(f"{'-' if share is None else f'{100 * share:.1f}':>7}" for share in shares)
+    means = (row[name]["mean"] if row[name] else None for name in ("wa", "ua"))
+    shares = (*means, row["per"])
+    text = "".join(f"{'-' if share is None else f'{100 * share:.1f}':>7}" for share in shares)
+    return text + (f"{100 * row['ccc']['mean']:>7.1f}" if row.get("ccc") else "")
 
 
 def _versus_columns(versus: Mapping[str, Any] | None) -> str:

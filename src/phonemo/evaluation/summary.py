@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.errors import ResultError
 from phonemo.evaluation import metrics
 from phonemo.evaluation.calibration import aurc, risk_coverage, undo_temperature
 from phonemo.evaluation.metrics import Counts, summarize_errors
@@ -36,10 +37,12 @@ from phonemo.evaluation.prediction_rows import (
     PredictionTable,
     clusters_of,
     fold_of,
+    labeled_rows,
     natural_order,
     unit_of,
     validate_rows,
 )
+from phonemo.evaluation.ratings.rating_summary import dimension_results, vote_score
 from phonemo.labels import LabelSet
 
 
@@ -103,11 +106,29 @@ def results_of(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Results:
             do not fit the labels, or a label that is not the one with the highest score.
         LabelError: a truth or label outside the label set.
     """
-    tested = validate_rows(rows, labels)
-    scores = {name: _score(tested, statistic) for name, statistic in STATISTICS.items()}
+    if not rows:
+        raise ResultError("expected at least one prediction, got none; test an utterance")
+    rated = {
+        "dimensions": dimension_results(rows),
+        "votes": vote_score(rows, labels.names),
+    }
+    labeled = labeled_rows(rows)
+    if not labeled:
+        return _rated_results(rows, labels, rated)
+    return _emotion_results(validate_rows(labeled, labels), labels, rated, rows)
+
+
+def _emotion_results(
+    tested: PredictionTable,
+    labels: LabelSet,
+    rated: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+) -> Results:
+    scores: dict[str, Any] = {
+        name: _score(tested, statistic) for name, statistic in STATISTICS.items()
+    }
     return Results(
-        utterances=len({row["id"] for row in tested.rows}),
-        speakers_count=len({row["speaker"] for row in tested.rows} - {None}),
+        **_counts(rows),
         labels=labels.names,
         **scores,
         recalls=_recalls(tested, labels),
@@ -121,11 +142,49 @@ def results_of(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Results:
         calibration=calibration_of(tested, labels),
         uncalibrated=uncalibrated_of(tested, labels),
         selective=selective_of(tested, labels),
-        phonemes=_phonemes(tested),
-        boundaries=_boundaries(tested),
-        interval=_interval_note(tested),
-        seeds_agree=len({frozenset(ids) for ids in _ids_by_seed(tested).values()}) == 1,
+        phonemes=_phonemes(tested.rows),
+        boundaries=_boundaries(tested.rows),
+        interval=_interval_note(rows),
+        **rated,
     )
+
+
+def _rated_results(
+    rows: Sequence[Mapping[str, Any]], labels: LabelSet, rated: Mapping[str, Any]
+) -> Results:
+    """Results without a true emotion.
+
+    Raises:
+        ResultError: the rows have no ratings either.
+    """
+    if rated["dimensions"] is None and rated["votes"] is None:
+        raise ResultError("expected predictions with a truth or ratings, got neither")
+    names = ("wa", "ua", "macro_f1", "weighted_f1", "confusion", "chance", "calibration")
+    absent: dict[str, Any] = dict.fromkeys(names)
+    return Results(
+        **_counts(rows),
+        labels=labels.names,
+        **absent,
+        recalls={},
+        folds=(),
+        per_speaker={},
+        per_gender={},
+        phonemes=_phonemes(rows),
+        boundaries=_boundaries(rows),
+        interval=_interval_note(rows),
+        **rated,
+    )
+
+
+def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    ids_by_seed: dict[int, set[str]] = {}
+    for row in rows:
+        ids_by_seed.setdefault(int(row["seed"]), set()).add(row["id"])
+    return {
+        "utterances": len({row["id"] for row in rows}),
+        "speakers_count": len({row["speaker"] for row in rows} - {None}),
+        "seeds_agree": len({frozenset(ids) for ids in ids_by_seed.values()}) == 1,
+    }
 
 
 def summarize(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, Any]:
@@ -151,7 +210,7 @@ def _score(tested: PredictionTable, statistic: Callable[[Counts], float]) -> Sco
 def _interval(
     tested: PredictionTable, statistic: Callable[[Counts], float]
 ) -> tuple[float | None, float | None]:
-    clusters = clusters_of(tested)
+    clusters = clusters_of(tested.rows)
     if len(set(clusters)) < 2:
         return None, None
     interval = metrics.bootstrap_interval(
@@ -160,8 +219,8 @@ def _interval(
     return interval.low, interval.high
 
 
-def _interval_note(tested: PredictionTable) -> IntervalNote:
-    clusters = clusters_of(tested)
+def _interval_note(rows: Sequence[Mapping[str, Any]]) -> IntervalNote:
+    clusters = clusters_of(rows)
     return IntervalNote(
         level=LEVEL, samples=SAMPLES, unit=unit_of(clusters), clusters=len(set(clusters))
     )
@@ -213,8 +272,8 @@ def _has(tested: PredictionTable, key: str) -> bool:
     return any(row.get(key) is not None for row in tested.rows)
 
 
-def _phonemes(tested: PredictionTable) -> PhonemeScore | None:
-    pairs = [(row.get("reference"), row.get("phonemes")) for row in tested.rows]
+def _phonemes(rows: Sequence[Mapping[str, Any]]) -> PhonemeScore | None:
+    pairs = [(row.get("reference"), row.get("phonemes")) for row in rows]
     known = [
         (reference, hypothesis)
         for reference, hypothesis in pairs
@@ -228,9 +287,9 @@ def _phonemes(tested: PredictionTable) -> PhonemeScore | None:
     return PhonemeScore(per=errors.rate, utterances=len(known), **asdict(errors))
 
 
-def _boundaries(tested: PredictionTable) -> BoundaryScore | None:
+def _boundaries(tested: Sequence[Mapping[str, Any]]) -> BoundaryScore | None:
     errors: dict[int, list[float]] = {}
-    rows = [row for row in tested.rows if row.get("boundary_errors_ms")]
+    rows = [row for row in tested if row.get("boundary_errors_ms")]
     for row in rows:
         seconds = [error / 1000 for error in row["boundary_errors_ms"]]
         errors.setdefault(int(row["seed"]), []).extend(seconds)
@@ -246,10 +305,3 @@ def _boundaries(tested: PredictionTable) -> BoundaryScore | None:
         boundaries=sum(error.boundaries for error in seeds),
         utterances=len(rows),
     )
-
-
-def _ids_by_seed(tested: PredictionTable) -> dict[int, set[str]]:
-    ids: dict[int, set[str]] = {seed: set() for seed in tested.seeds}
-    for row in tested.rows:
-        ids[int(row["seed"])].add(row["id"])
-    return ids

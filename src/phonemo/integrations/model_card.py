@@ -142,7 +142,8 @@ def _licence(name: str | None) -> dict[str, str]:
 def _eval_results(scores: Metrics) -> list[Any]:
     """Scores of the recipe on speakers of folds that it was not trained on."""
     hub, results = hub_client(), scores.results
-    measured = (("accuracy", "WA", results.wa.mean), ("recall", "UA", results.ua.mean))
+    pairs = (("accuracy", "WA", results.wa), ("recall", "UA", results.ua))
+    measured = [(kind, name, score.mean) for kind, name, score in pairs if score is not None]
     return [
         hub.EvalResult(
             task_type="audio-classification",
@@ -241,8 +242,10 @@ def _scores(scores: Metrics | None) -> Iterator[str]:
     results, protocol, folds = scores.results, scores.protocol.name, len(scores.results.folds)
     leaky = " **LEAKY: train and test share speakers.**" if scores.leaky else ""
     seeds = ", ".join(map(str, scores.seeds))
+    pairs = (("WA", results.wa), ("UA", results.ua))
+    shares = ", ".join(f"{name} {score.mean:.1%}" for name, score in pairs if score is not None)
     yield (
-        f"## Scores of the recipe\n\nWA {results.wa.mean:.1%}, UA {results.ua.mean:.1%} on "
+        f"## Scores of the recipe\n\n{shares or 'Rated dimensions only'} on "
         f"{scores.corpus}, protocol {protocol}, {folds} folds, seeds {seeds}.{leaky} "
         f"Command: `{scores.command}`. Each fold's network was tested on speakers it was not "
         "trained on; this model may have been trained on all of them."

@@ -1,4 +1,4 @@
-"""Heads: the utterance's emotion, and the frames' phonemes."""
+"""Heads: the utterance's emotion and rated dimensions, and the frames' phonemes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class EmotionHead(nn.Module):
             nn.Linear(features, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(hidden, emotions),
+            _output_layer(hidden, emotions),
         )
 
     def forward(self, vector: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class LinearHead(nn.Module):
         super().__init__()
         self.register_buffer("class_means", None)
         self.layers = nn.Sequential(
-            Standardise(features), nn.Dropout(dropout), nn.Linear(features, emotions)
+            Standardise(features), nn.Dropout(dropout), _output_layer(features, emotions)
         )
 
     @property
@@ -90,6 +90,18 @@ class LinearHead(nn.Module):
         return cast(Tensor, logits / flattening)
 
 
+def _output_layer(features: int, outputs: int) -> nn.Linear:
+    """A linear layer, also without outputs, for a network without emotions."""
+    layer = nn.Linear(features, max(outputs, 1))
+    if not outputs:  # torch would warn that it initializes nothing
+        layer.out_features = 0
+        layer.weight, layer.bias = (
+            nn.Parameter(torch.empty(0, features)),
+            nn.Parameter(torch.empty(0)),
+        )
+    return layer
+
+
 class Standardise(nn.Module):
     """Subtracts each feature's centre and divides by its spread; initially 0 and 1."""
 
@@ -104,6 +116,52 @@ class Standardise(nn.Module):
     def forward(self, vector: Tensor) -> Tensor:
         """(batch, feature), standardized."""
         return (vector - self.centre) / self.spread
+
+
+class DimensionHead(nn.Module):
+    """One hidden layer from a vector to a value from 0 to 1 for each rated dimension.
+
+    Args:
+        features: features of the vector.
+        dimensions: number of rated dimensions.
+        dropout: share of features dropped in training, before each linear layer.
+    """
+
+    def __init__(self, features: int, dimensions: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = EmotionHead(features, dimensions, dropout).layers
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """(batch, feature) to (batch, dimension) in 0..1."""
+        values: Tensor = self.layers(vector)
+        return values.sigmoid()
+
+
+class LinearDimensionHead(nn.Module):
+    """A linear layer over standardized features; phonemo.train.heads.ridge_head fits it.
+
+    In evaluation the values are limited to 0..1; in training they are not, as a limit has no
+    gradient. New heads give about 0.5.
+
+    Args:
+        features: features of the vector.
+        dimensions: number of rated dimensions.
+        dropout: share of features dropped in training.
+    """
+
+    def __init__(self, features: int, dimensions: int, dropout: float) -> None:
+        super().__init__()
+        self.standardise = Standardise(features)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(features, dimensions)
+        with torch.no_grad():
+            self.linear.weight.mul_(0.1)
+            self.linear.bias.fill_(0.5)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """(batch, feature) to (batch, dimension), in 0..1 outside of training."""
+        values: Tensor = self.linear(self.dropout(self.standardise(vector)))
+        return values if self.training else values.clamp(0.0, 1.0)
 
 
 class PhonemeHead(nn.Module):
@@ -164,6 +222,12 @@ def _collapse(merged: Tensor) -> list[int]:
 
 #: Name in ModelConfig.head -> class.
 HEADS: dict[str, type[EmotionHead | LinearHead]] = {"hidden": EmotionHead, "linear": LinearHead}
+
+#: The same name -> class of the head for rated dimensions.
+DIMENSION_HEADS: dict[str, type[DimensionHead | LinearDimensionHead]] = {
+    "hidden": DimensionHead,
+    "linear": LinearDimensionHead,
+}
 
 #: Task in AuxiliaryConfig.task -> class.
 AUXILIARIES: dict[str, type[PhonemeHead]] = {"phonemes": PhonemeHead}

@@ -63,14 +63,16 @@ class Loss:
     value: Tensor
 
 
-def combine(emotion: Term, phonemes: Term | None, alpha: float) -> Loss:
-    """Emotion term + alpha * phoneme term; ``phonemes`` is None without an auxiliary task.
+Weighted = tuple[Term, float]
+#: Function that sums a tensor over all processes.
+Summed = Callable[[Tensor], Tensor]
 
-    ``alpha`` is only meaningful with the phoneme term's reduction: report both.
+
+def combine(terms: Mapping[str, Weighted]) -> Loss:
+    """Sum terms with their weights; ``parts`` has the value of each term that has one.
+
+    The phoneme term's weight is only meaningful with its reduction: report both.
     """
-    terms = {"emotion": (emotion, 1.0)}
-    if phonemes is not None:
-        terms["phonemes"] = (phonemes, alpha)
     total = torch.stack([term.anchor for term, _ in terms.values()]).sum()
     parts: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
@@ -82,27 +84,20 @@ def combine(emotion: Term, phonemes: Term | None, alpha: float) -> Loss:
     return Loss(total=total, parts=parts, counts=counts, value=total.detach())
 
 
-def gradient_share(
-    emotion: Term, phonemes: Term | None, alpha: float, summed: Callable[[Tensor], Tensor]
-) -> Loss:
+def gradient_share(terms: Mapping[str, Weighted], summed: Summed) -> Loss:
     """Like ``combine``, for a batch whose utterances are distributed over several processes.
 
     A mean of the processes' means would be a different loss, as they may hold different numbers of
     utterances with a target, or none. So each term is divided by the size over all processes.
 
     Args:
-        emotion: of this process's utterances.
-        phonemes: of this process's utterances; None without an auxiliary task.
-        alpha: weight of the phoneme term.
+        terms: of this process's utterances, with their weights.
         summed: sums a tensor over all processes; called once.
 
     Returns:
         A loss whose totals, summed over the processes, are the loss of the whole batch; the other
         fields already refer to the whole batch.
     """
-    terms = {"emotion": (emotion, 1.0)}
-    if phonemes is not None:
-        terms["phonemes"] = (phonemes, alpha)
     total = torch.stack([term.anchor for term, _ in terms.values()]).sum()
     value = torch.zeros_like(total.detach())
     parts: dict[str, Tensor] = {}
@@ -149,7 +144,7 @@ def emotion_loss(
             label_smoothing=label_smoothing,
         )
     counts = {"emotion": used, "emotion_absent": len(targets) - used}
-    return Term(value, _anchor(logits), counts, size)
+    return Term(value, anchor_of(logits), counts, size)
 
 
 def ctc_loss(
@@ -189,7 +184,7 @@ def ctc_loss(
         frames, tokens = frame_lengths[usable], target_lengths[usable]
         losses = _likelihoods(frame_logits[usable], frames, targets[usable], tokens)
         value = (losses / REDUCTIONS[reduction](tokens, frames)).mean()
-    return Term(value, _anchor(frame_logits), _phoneme_counts(present, usable), usable.sum())
+    return Term(value, anchor_of(frame_logits), _phoneme_counts(present, usable), usable.sum())
 
 
 def frames_needed(targets: Tensor, target_lengths: Tensor) -> Tensor:
@@ -245,6 +240,7 @@ def _sums(term: Term) -> Tensor:
     return torch.stack([loss, size, *(torch.full_like(size, n) for n in term.counts.values())])
 
 
-def _anchor(logits: Tensor) -> Tensor:
+def anchor_of(logits: Tensor) -> Tensor:
+    """A scalar 0 that depends on the logits."""
     # An empty sum: 0 even where the logits are NaN, unlike 0 * logits.sum().
     return logits[:0].float().sum()

@@ -21,7 +21,7 @@ from phonemo.errors import ModelError
 from phonemo.model.backbone import Backbone
 from phonemo.model.frozen_features import FrozenFeatures
 from phonemo.model.fusion import FUSIONS
-from phonemo.model.heads import AUXILIARIES, HEADS, LinearHead
+from phonemo.model.heads import AUXILIARIES, DIMENSION_HEADS, HEADS, LinearHead
 from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC, LayerSelector
 from phonemo.model.masks import lengths_of, mask_of, mask_spans
 from phonemo.model.phoneme_route import PhonemeRoute, posteriors_of, with_vowels
@@ -53,6 +53,8 @@ class PhonemoConfig(PreTrainedConfig):
     moments: str = "mean-deviation"
     head: str = "hidden"
     auxiliary: dict[str, Any] | None = None
+    #: Names of the rated dimensions, in the order of the outputs; none without that task.
+    dimensions: tuple[str, ...] = ()
     lora_rank: int | None = None
     #: From phonemo.evaluation.calibration.TemperatureScaling: the network's logits are not scaled,
     #: the code that turns them into scores divides by the temperature.
@@ -82,6 +84,8 @@ class EmotionOutput(ModelOutput):
     features: Tensor = _LATER
     #: weight of each frame in the pooled vector, (batch, frame); None where pooling has none
     frame_weights: Tensor | None = None
+    #: rated dimensions from 0 to 1, (batch, dimension); None without that task
+    dimensions: Tensor | None = None
 
 
 class PhonemoForAudioClassification(PreTrainedModel):
@@ -141,6 +145,7 @@ class PhonemoForAudioClassification(PreTrainedModel):
             self.head.class_means = torch.zeros(emotions, features)
             self.head.radius = config.adaptation.get("radius")
         self.auxiliary = _auxiliary_head(config, self.backbone.semantic_features)
+        self.dimensions = _dimension_head(config, features)
         #: SpecAugment masks the semantic stream, for training with frozen lower layers; False masks
         #: the Transformer's input instead, as in wav2vec 2.0 fine-tuning.
         self.mask_streams = False
@@ -350,6 +355,7 @@ class PhonemoForAudioClassification(PreTrainedModel):
             vector=pooled.vector,
             features=features,
             frame_weights=pooled.weights,
+            dimensions=None if self.dimensions is None else self.dimensions(pooled.vector),
         )
 
     def _phonemes(
@@ -400,6 +406,12 @@ def _auxiliary_head(config: PhonemoConfig, semantic_features: int) -> nn.Module 
     head = AUXILIARIES[config.auxiliary["task"]]
     features = config.width if config.auxiliary.get("layer") is None else semantic_features
     return head(features, len(config.auxiliary["symbols"]), config.dropout)
+
+
+def _dimension_head(config: PhonemoConfig, features: int) -> nn.Module | None:
+    if not config.dimensions:
+        return None
+    return DIMENSION_HEADS[config.head](features, len(config.dimensions), config.dropout)
 
 
 def _add_adapters(backbone: Backbone, rank: int) -> None:

@@ -180,7 +180,8 @@ def build_network(
         lora_rank=lora_rank,
         id2label=dict(enumerate(labels.names)),
         label2id={name: index for index, name in enumerate(labels.names)},
-        **model.model_dump(exclude={"backbone", "layers", "auxiliary"}),
+        dimensions=() if model.dimensions is None else model.dimensions.names,
+        **model.model_dump(exclude={"backbone", "layers", "auxiliary", "dimensions"}),
     )
     if model.width % model.attention_heads:
         raise ModelError(

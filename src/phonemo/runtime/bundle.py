@@ -145,7 +145,8 @@ class BundleCard(_CardModel):
     """The adjacent bundle that holds model.onnx, unless this folder has a copy of it; emotions
     come from adaptation.npz, not from the graph's emotion logits. None: the graph is complete."""
     dimensions: DimensionsCard | None = None
-    """None: arousal and valence are derived from the emotions' scores."""
+    """None: the network has no head of rated dimensions; arousal and valence are derived from the
+    emotions' scores."""
     network_digest: _Sha256 | None = None
     """SHA-256 of the trained weights without the emotion head; None in older exports."""
 

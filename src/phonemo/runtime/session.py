@@ -60,10 +60,10 @@ FEATURES = "features"
 #: (batch, feature), the emotion head's input before a profile's map; absent from older bundles.
 VECTOR = "vector"
 #: (batch, dimension), 0 to 1, of a head trained on ratings; absent from other bundles.
-DIMENSIONS = "dimensions"
+DIMENSIONS_OUTPUT = "dimensions"
 #: (feature,) float32 each, a profile's map of that vector; present only with the vector.
 MAP = ("scale", "shift")
-_OPTIONAL = {PHONEMES, FEATURES, VECTOR, DIMENSIONS}
+_OPTIONAL = {PHONEMES, FEATURES, VECTOR, DIMENSIONS_OUTPUT}
 
 #: Folder of external weights, by default the working directory; set to a place without files.
 _EXTERNAL_DATA_KEY = "session.model_external_initializers_file_folder_path"
@@ -212,7 +212,9 @@ class Graph:
     @property
     def dimensions(self) -> int:
         """Number of dimensions of a trained head, 0 without one."""
-        return (self._last_axis(DIMENSIONS) or 0) if DIMENSIONS in self._outputs else 0
+        return (
+            (self._last_axis(DIMENSIONS_OUTPUT) or 0) if DIMENSIONS_OUTPUT in self._outputs else 0
+        )
 
     @property
     def symbols(self) -> int | None:
@@ -260,8 +262,10 @@ class Graph:
             outputs[name][number, :frames] if name in outputs else None
             for name in (PHONEMES, FEATURES)
         )
-        vector = outputs[VECTOR][number] if VECTOR in outputs else None
-        dimensions = outputs[DIMENSIONS][number] if DIMENSIONS in outputs else None
+        vector, dimensions = (
+            outputs[name][number] if name in outputs else None
+            for name in (VECTOR, DIMENSIONS_OUTPUT)
+        )
         return Logits(emotions, phonemes, weights[:frames], features, vector, dimensions)
 
     def _check_names(self) -> None:

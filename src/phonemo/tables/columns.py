@@ -36,6 +36,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "gender": ("sex",),
     "channel": ("channel_id",),
     "language": ("lang", "locale"),
+    "arousal": ("activation", "act", "aro", "emoact"),
+    "valence": ("val", "pleasure", "emoval"),
+    "dominance": ("dom", "emodom"),
+    "votes": ("emotion_votes",),
+    "intensity": ("emotional_intensity",),
     "id": ("utt_id", "uttid", "utterance_id", "utt"),
 }
 TIMES = ("start", "end", "duration")

@@ -20,6 +20,7 @@ from phonemo.evaluation.calibration import (
     calibrate,
     calibrate_grouped,
 )
+from phonemo.evaluation.prediction_rows import labeled_rows
 from phonemo.evaluation.summary import full_scores
 from phonemo.files import CHECKSUMS, checksummed_folder, loads_json
 from phonemo.model.losses import ABSENT
@@ -71,6 +72,7 @@ def calibrate_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> Temperatur
         ResultError: no row, or one without scores and truth.
         LeakageError: a row is marked as leaky: its model was trained on its corpus.
     """
+    rows = labeled_rows(rows)  # others have ratings only
     leaky = sum(row.get("leaky") is True for row in rows)
     if leaky:
         raise LeakageError(

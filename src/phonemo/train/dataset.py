@@ -26,6 +26,7 @@ from phonemo.audio import RATE, audio_seconds
 from phonemo.config import AugmentConfig, TrainConfig
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.corpora.phoneme_inventory import PhonemeInventory
+from phonemo.corpora.ratings.votes import vote_shares
 from phonemo.corpora.recordings import load_utterance
 from phonemo.labels import LabelSet
 from phonemo.model.frozen_features import FrozenFeatures
@@ -193,15 +194,43 @@ PADDING_ROW = "stand_in"
 
 @dataclass(frozen=True)
 class TargetEncoder:
-    """Encodes the targets: emotions, and the units of the auxiliary task if there is one."""
+    """Encodes the targets: emotions, units of the auxiliary task, rated dimensions, votes."""
 
     labels: LabelSet
     inventory: PhonemeInventory | None
+    dimensions: tuple[str, ...] = ()
+    """The rated dimensions of the network; none without that task."""
+    votes: bool = False
+    """Whether the emotion target is the raters' distribution."""
 
     def label(self, utterance: Utterance) -> int:
         """Return the emotion's index; ABSENT where the utterance has none of the label set."""
         emotion = utterance.emotion
         return self.labels.index(emotion) if emotion in self.labels and emotion else ABSENT
+
+    def usable(self, utterance: Utterance) -> bool:
+        """Whether the utterance has an emotion, a rated dimension or votes to learn from."""
+        return (
+            self.label(utterance) != ABSENT
+            or any(name in utterance.dimensions for name in self.dimensions)
+            or (self.votes and vote_shares(utterance, self.labels) is not None)
+        )
+
+    def rated(self, utterance: Utterance) -> Samples:
+        """Return the rated dimensions, (dimension,); NaN where unknown."""
+        known = utterance.dimensions
+        return np.array([known.get(name, np.nan) for name in self.dimensions], dtype=np.float32)
+
+    def distribution(self, utterance: Utterance) -> Samples:
+        """Return the votes' shares, (emotion,); the label's where there are no votes, else 0."""
+        shares = np.zeros(len(self.labels), dtype=np.float32)
+        voted = vote_shares(utterance, self.labels)
+        if voted is not None:
+            for name, share in voted.items():
+                shares[self.labels.index(name)] = share
+        elif (label := self.label(utterance)) != ABSENT:
+            shares[label] = 1.0
+        return shares
 
     def phonemes(self, utterance: Utterance) -> tuple[int, ...]:
         """Return the indices of the phonemes; empty where there are none."""
@@ -290,9 +319,11 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             "label": self.targets.label(utterance),
             "phonemes": phonemes,
         }
-        if isinstance(index, PaddingIndex):
-            encoded |= {"label": ABSENT, "phonemes": (), PADDING_ROW: True}
-        return encoded
+        if self.targets.dimensions:
+            encoded["dimensions"] = self.targets.rated(utterance)
+        if self.targets.votes:
+            encoded["votes"] = self.targets.distribution(utterance)
+        return _without_targets(encoded) if isinstance(index, PaddingIndex) else encoded
 
     def _waveform(self, utterance: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
         samples = np.array(load_utterance(self.manifest, utterance).samples)
@@ -323,13 +354,24 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         return round((end - (utterance.start or 0.0)) * RATE)
 
 
+def _without_targets(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The item as padding, without any loss."""
+    absent: dict[str, Any] = {"label": ABSENT, "phonemes": (), PADDING_ROW: True}
+    if "dimensions" in item:
+        absent["dimensions"] = np.full_like(item["dimensions"], np.nan)
+    if "votes" in item:
+        absent["votes"] = np.zeros_like(item["votes"])
+    return {**item, **absent}
+
+
 def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Collate items into one padded batch.
 
     Returns:
         ``input_values`` and ``attention_mask`` (batch, sample), or ``frozen``, FrozenFeatures;
         ``labels`` (batch,); ``phonemes``
-        (batch, phoneme) with ``phoneme_lengths`` (batch,); ``spans`` where they were drawn;
+        (batch, phoneme) with ``phoneme_lengths`` (batch,); ``dimensions`` (batch, dimension) and
+        ``votes`` (batch, emotion) where they are targets; ``spans`` where they were drawn;
         PADDING_ROW where the only utterance is padding.
     """
     batch: dict[str, Any] = {
@@ -337,6 +379,9 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "phonemes": _padded([np.asarray(item["phonemes"], dtype=np.int64) for item in items]),
         "phoneme_lengths": torch.tensor([len(item["phonemes"]) for item in items]),
     }
+    for name in ("dimensions", "votes"):
+        if name in items[0]:
+            batch[name] = torch.from_numpy(np.stack([item[name] for item in items]))
     if "samples" in items[0]:
         batch |= pad_audio([item["samples"] for item in items])
     else:

@@ -16,10 +16,12 @@ from torch import Tensor
 from phonemo.audio.frames import FrameGrid
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.phoneme_inventory import PhonemeInventory
+from phonemo.corpora.ratings.votes import vote_shares
 from phonemo.evaluation import metrics
 from phonemo.evaluation.calibration import UNCALIBRATED, TemperatureScaling, softmax
 from phonemo.evaluation.metrics import Times, boundary_errors
 from phonemo.evaluation.prediction_rows import PredictionRow
+from phonemo.evaluation.ratings.rating_summary import validation_ratings
 from phonemo.labels import LabelSet
 from phonemo.model.heads import BLANK, best_path
 from phonemo.model.losses import ABSENT
@@ -87,6 +89,9 @@ class Outputs:
     """Targets of the auxiliary task; empty for utterances without."""
     vectors: Tensor | None = None
     """Inputs of the emotion head, (utterance, feature)."""
+    dimensions: Tensor | None = None
+    """Rated dimensions that the network gives, (utterance, dimension); None without that task."""
+    dimension_names: tuple[str, ...] = ()
     times: tuple[Times | None, ...] = ()
     """Aligned start and end in seconds of each of the manifest's phonemes; None for utterances
     that were not aligned or have no manual times."""
@@ -100,6 +105,8 @@ class _UtteranceOutput:
     reference: tuple[int, ...]
     vector: Tensor
     times: Times | None
+    dimensions: Tensor
+    """(dimension,); empty without that task."""
 
 
 def outputs_of(
@@ -141,6 +148,10 @@ def outputs_of(
         phonemes=None if model.auxiliary is None else tuple(row.phonemes for row in rows),
         references=tuple(row.reference for row in rows),
         vectors=torch.stack([row.vector for row in rows]),
+        dimensions=(
+            None if model.dimensions is None else torch.stack([row.dimensions for row in rows])
+        ),
+        dimension_names=tuple(model.config.dimensions),
         times=tuple(row.times for row in rows),
     )
 
@@ -148,14 +159,31 @@ def outputs_of(
 def validation_scores(
     model: PhonemoForAudioClassification, dataset: SpeechDataset, batch_size: int
 ) -> dict[str, float]:
-    """Return ``ua``, ``wa``, ``loss`` (plain cross-entropy) and, with a phoneme head, ``per``."""
+    """Return the validation scores of the tasks that have targets.
+
+    These are ``ua``, ``wa`` and ``loss`` (plain cross-entropy) of the emotions, ``per`` of the
+    phonemes, ``ccc`` (mean over dimensions) and ``rmse`` of rated dimensions. Without emotions
+    ``loss`` is 1 - ``ccc``.
+    """
     outputs = outputs_of(model, dataset, batch_size, None, False)
+    rated = dimension_scores(outputs, dataset)
+    scores = {"loss": 1.0 - rated["ccc"]} if rated else {}
     known = outputs.labels != ABSENT
-    truth = outputs.labels[known].numpy()
-    guess = outputs.logits[known].argmax(dim=1).numpy()
-    scores = metrics.score_emotions(truth, guess, outputs.logits.shape[1])
-    loss = torch.nn.functional.cross_entropy(outputs.logits[known], outputs.labels[known])
-    return {"ua": scores.ua, "wa": scores.wa, "loss": float(loss)} | phoneme_scores(outputs)
+    if bool(known.any()):
+        truth = outputs.labels[known].numpy()
+        guess = outputs.logits[known].argmax(dim=1).numpy()
+        emotions = metrics.score_emotions(truth, guess, outputs.logits.shape[1])
+        loss = torch.nn.functional.cross_entropy(outputs.logits[known], outputs.labels[known])
+        scores = {"ua": emotions.ua, "wa": emotions.wa, "loss": float(loss)}
+    return scores | phoneme_scores(outputs) | rated
+
+
+def dimension_scores(outputs: Outputs, dataset: SpeechDataset) -> dict[str, float]:
+    """Return ``ccc`` and ``rmse``; empty for a network without rated dimensions."""
+    if outputs.dimensions is None:
+        return {}
+    truth = np.stack([dataset.targets.rated(utterance) for utterance in dataset.utterances])
+    return validation_ratings(outputs.dimensions.double().numpy(), truth.astype(np.float64))
 
 
 def phoneme_scores(outputs: Outputs) -> dict[str, float]:
@@ -190,7 +218,7 @@ def prediction_rows(
         seed: written into every row.
         calibrated: applied to the scores; its temperature is written into every row.
     """
-    probabilities = softmax(outputs.logits.numpy() / calibrated.temperature)
+    probabilities = _probabilities(outputs, calibrated)
     chosen = _restricted(probabilities, dataset.targets.labels, labels)
     references = None if outputs.phonemes is None else outputs.references
     rows = []
@@ -201,13 +229,17 @@ def prediction_rows(
             seed=seed,
             speaker=utterance.speaker,
             gender=utterance.gender,
-            truth=labels.merged(utterance.emotion or ""),
-            label=labels.names[int(chosen[index].argmax())],
+            truth=_truth(utterance, labels),
+            label=labels.names[int(chosen[index].argmax())] if labels.names else None,
             scores=_named(labels.names, chosen[index]),
             phonemes=_decode(outputs.phonemes, index, inventory),
             reference=_decode(references, index, inventory) or None,
         )
         _add_groups(row, dataset, utterance)
+        _add_ratings(row, utterance, labels)
+        if outputs.dimensions is not None:
+            values = outputs.dimensions[index].double().numpy()
+            row["dimensions"] = _named(outputs.dimension_names, values)
         _add_confidence(row, dataset.targets.labels, probabilities[index], calibrated)
         if errors := boundary_errors_ms(utterance, outputs.times[index] if outputs.times else None):
             row["boundary_errors_ms"] = errors
@@ -232,11 +264,27 @@ def _add_confidence(
     calibrated: TemperatureScaling,
 ) -> None:
     """Add the scores of all the network's emotions, if fewer are tested, and ``unsure``."""
+    if not known.names:
+        return
     if known.names != tuple(row["scores"]):
         row["all_scores"] = _named(known.names, probabilities)
     if calibrated.utterances:
         row["temperature"] = round(calibrated.temperature, 6)
         row["unsure"] = float(probabilities.max()) < calibrated.abstain_below
+
+
+def _truth(utterance: Utterance, labels: LabelSet) -> str | None:
+    emotion = utterance.emotion
+    return labels.merged(emotion) if emotion is not None and emotion in labels else None
+
+
+def _add_ratings(row: PredictionRow, utterance: Utterance, labels: LabelSet) -> None:
+    """Add the utterance's rated dimensions and votes, where it has any."""
+    if utterance.dimensions:
+        row["rated"] = utterance.dimensions
+    shares = vote_shares(utterance, labels)
+    if shares is not None:
+        row["votes"] = {name: round(share, 6) for name, share in shares.items()}
 
 
 def _words(indices: Sequence[int]) -> list[str]:
@@ -265,13 +313,18 @@ def _run(
     targets = [tuple(item["phonemes"]) for item in items]
     units = [tuple(path) for path in paths]
     vectors = output.vector.float().cpu()
-    rows = map(_UtteranceOutput, logits, batch["labels"], units, targets, vectors, times)
+    dimensions = torch.zeros(len(items), 0)
+    if output.dimensions is not None:
+        dimensions = output.dimensions.float().cpu()
+    columns = (logits, batch["labels"], units, targets, vectors, times, dimensions)
+    rows = map(_UtteranceOutput, *columns)
     return list(rows) if distributed.current_rank().world == 1 else [_copied(row) for row in rows]
 
 
 def _copied(row: _UtteranceOutput) -> _UtteranceOutput:
     """Copy the tensors, so that sending them does not send the whole batch."""
-    copies = {name: getattr(row, name).clone() for name in ("logits", "label", "vector")}
+    names = ("logits", "label", "vector", "dimensions")
+    copies = {name: getattr(row, name).clone() for name in names}
     return replace(row, **copies)
 
 
@@ -290,10 +343,18 @@ def _times(
     ]
 
 
+def _probabilities(outputs: Outputs, calibrated: TemperatureScaling) -> NDArray[np.float64]:
+    """(utterance, emotion); without emotions the second axis is empty."""
+    logits = outputs.logits.numpy()
+    return softmax(logits / calibrated.temperature) if logits.shape[1] else logits.astype(float)
+
+
 def _restricted(
     probabilities: NDArray[np.float64], known: LabelSet, tested: LabelSet
 ) -> NDArray[np.float64]:
     """Select the tested emotions' probabilities and normalize their sum to one."""
+    if not tested.names:
+        return probabilities
     columns = [known.index(name) for name in tested.names]
     chosen = probabilities[:, columns]
     result: NDArray[np.float64] = chosen / chosen.sum(axis=1, keepdims=True)

@@ -142,16 +142,19 @@ def load_matching_weights(
     start_outputs = _outputs(start.model, start.labels, start.inventory)
     start_weights = start.model.state_dict()
     new_head = _head_kind(network) != _head_kind(start.model)
+    same_dimensions = not new_head and network.config.dimensions == start.model.config.dimensions
     for name, tensor in network.state_dict().items():
         if new_head and name.startswith("head."):
             continue
-        if name not in outputs and name not in start_weights and not name.startswith("auxiliary."):
+        if name not in outputs and name not in start_weights and not name.startswith(_OPTIONAL):
             raise ModelError(
                 f"model.start {start.folder}: expected a weight {name!r}, got none; {_REMEDY}"
             )
         if name in outputs:
             if name in start_outputs:
                 _copy_rows(tensor, outputs[name], start_weights[name], start_outputs[name])
+        elif name.startswith(_DIMENSIONS) and not same_dimensions:
+            continue
         elif name in start_weights:
             if start_weights[name].shape != tensor.shape:
                 raise ModelError(
@@ -164,6 +167,9 @@ def load_matching_weights(
         log.warning("%s was not trained on: %s", start.folder, ", ".join(new_labels))
 
 
+#: Parts that a start may lack.
+_DIMENSIONS = "dimensions."
+_OPTIONAL = ("auxiliary.", _DIMENSIONS)
 _REMEDY = "give the same model section as the one it was trained with"
 
 

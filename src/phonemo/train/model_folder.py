@@ -16,7 +16,7 @@ from torch import Tensor
 from phonemo.corpora.phoneme_inventory import PhonemeInventory
 from phonemo.errors import CheckpointError, LabelError
 from phonemo.files import checksummed_folder, loads_json, verify_checksums
-from phonemo.labels import LabelSet
+from phonemo.labels import LabelSet, label_set
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.model.pretrained import (
     INDEX,
@@ -116,7 +116,7 @@ def load_trained(folder: str | Path) -> LoadedModel:
     except ForeignError as error:
         raise CheckpointError(f"{folder}: the model cannot be read ({error})") from error
     mismatched = missing + unexpected
-    if mismatched or model.config.num_labels != len(labels):
+    if mismatched or len(model.config.id2label or {}) != len(labels):
         raise CheckpointError(
             f"{folder}: expected weights and labels that fit its config, got others "
             f"{mismatched[:1]}; copy the whole folder again"
@@ -150,7 +150,7 @@ def _check_is_model(folder: Path) -> None:
 def _labels(folder: Path) -> LabelSet:
     try:
         data = loads_json((folder / LABELS).read_bytes())
-        return LabelSet(tuple(data["names"]), data["merge"])
+        return label_set(data["names"], data["merge"])
     except (OSError, ValueError, KeyError, TypeError, LabelError) as error:
         raise CheckpointError(
             f"{folder}: {LABELS} is missing or malformed; copy the whole folder again"

@@ -16,7 +16,7 @@ from phonemo.audio.levels import boost_quiet
 from phonemo.errors import CheckpointError
 from phonemo.evaluation.calibration import softmax
 from phonemo.files import CHECKSUMS
-from phonemo.runtime.parts.dimensions import derived_reader
+from phonemo.runtime.parts.dimensions import derived_reader, trained_reader
 from phonemo.runtime.phonemes.attribution import add_attribution
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
@@ -34,7 +34,10 @@ class TorchRecognizer(EmotionRecognizer):
         self.calibrated = stored_calibration(trained.model)
         self.abstain_below = self.calibrated.abstain_below
         self.reference = reference_of(trained.model)
-        self.dimensions = derived_reader(self.labels)
+        rated = trained.model.config.dimensions
+        self.dimensions = (
+            trained_reader(self.labels, rated) if rated else derived_reader(self.labels)
+        )
 
     @classmethod
     def load(cls, folder: str | Path, threads: int | None = None) -> TorchRecognizer:
@@ -77,7 +80,8 @@ class TorchRecognizer(EmotionRecognizer):
                 features = output.features[:, : int(output.frames[0])]
                 decide = partial(self._decide, features)
                 spans = add_attribution(spans, decide, grid, *features.shape[1:])
-        return ClipScores(scores, spans, vector=output.vector[0].numpy())
+        values = None if output.dimensions is None else output.dimensions[0].double().numpy()
+        return ClipScores(scores, spans, vector=output.vector[0].numpy(), dimensions=values)
 
     def _decide(self, features: Tensor, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.floating]:
         """Return probabilities (batch, emotion) for one clip with some of its frames left out."""

@@ -20,11 +20,12 @@ from transformers import (
     set_seed,
 )
 
-from phonemo.config import TrainConfig
+from phonemo.config import DimensionsConfig, TrainConfig
 from phonemo.errors import ModelError
 from phonemo.files import verify_checksums
 from phonemo.model.losses import Loss, Term, combine, ctc_loss, emotion_loss, gradient_share
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
+from phonemo.model.rating_losses import DIMENSION_LOSSES, MomentTerm, vote_loss
 from phonemo.train import checkpointing, distributed
 from phonemo.train.checkpointing import ResumableTrainer, arguments
 from phonemo.train.dataset import (
@@ -49,37 +50,57 @@ class Objective:
     reduction: str
     class_weights: Tensor | None
     label_smoothing: float
+    dimensions: DimensionsConfig | None = None
 
     def __call__(self, output: EmotionOutput, batch: Mapping[str, Tensor]) -> Loss:
         """Return the loss of a forward pass over its batch, with its parts.
 
         With several processes, this is the loss of the process' share of the batch.
         """
-        emotion, phonemes = self._terms(output, batch)
+        terms = self._terms(output, batch)
         if distributed.current_rank().world == 1:
-            return combine(emotion, phonemes, self.alpha or 0.0)
+            return combine(terms)
         if PADDING_ROW in batch:
-            emotion = _uncounted(emotion)
-            phonemes = None if phonemes is None else _uncounted(phonemes)
-        return gradient_share(emotion, phonemes, self.alpha or 0.0, distributed.summed)
+            terms = {name: (_uncounted(term), weight) for name, (term, weight) in terms.items()}
+        return gradient_share(terms, distributed.summed)
 
     def _terms(
         self, output: EmotionOutput, batch: Mapping[str, Tensor]
-    ) -> tuple[Term, Term | None]:
-        weights = self.class_weights
-        if weights is not None:
-            weights = weights.to(output.logits.device)
-        emotion = emotion_loss(output.logits, batch["labels"], weights, self.label_smoothing)
-        phonemes = None
+    ) -> dict[str, tuple[Term, float]]:
+        """Return the terms of the network's tasks, with their weights."""
+        terms = {"emotion": (self._emotion(output, batch), 1.0)}
         if self.alpha is not None and output.phoneme_logits is not None:
-            phonemes = ctc_loss(
+            term = ctc_loss(
                 output.phoneme_logits,
                 output.frames,
                 batch["phonemes"],
                 batch["phoneme_lengths"],
                 self.reduction,
             )
-        return emotion, phonemes
+            terms["phonemes"] = term, self.alpha
+        if self.dimensions is not None and output.dimensions is not None:
+            given = DIMENSION_LOSSES[self.dimensions.loss](output.dimensions, batch["dimensions"])
+            terms["dimensions"] = _over_processes(given), self.dimensions.weight
+        return terms
+
+    def _emotion(self, output: EmotionOutput, batch: Mapping[str, Tensor]) -> Term:
+        weights = self.class_weights
+        if weights is not None:
+            weights = weights.to(output.logits.device)
+        if "votes" in batch:
+            return vote_loss(output.logits, batch["votes"], weights, self.label_smoothing)
+        return emotion_loss(output.logits, batch["labels"], weights, self.label_smoothing)
+
+
+def _over_processes(term: Term | MomentTerm) -> Term:
+    """The loss of the whole batch, from the sums of all processes."""
+    if isinstance(term, Term):
+        return term
+    world = distributed.current_rank().world
+    total = term.moments.detach()
+    if world > 1:
+        total = distributed.summed(total.flatten()).reshape(total.shape)
+    return term.of_sums(total, world)
 
 
 def _uncounted(term: Term) -> Term:
@@ -163,7 +184,7 @@ class PhonemoTrainer(ResumableTrainer):
             )
         for name, value in loss.parts.items():
             self.sums[f"loss_{name}"].append(float(value))
-        for name in ("phonemes_absent", "phonemes_too_long"):
+        for name in ("phonemes_absent", "phonemes_too_long", "dimensions_absent"):
             if name in loss.counts:
                 self.sums[name].append(loss.counts[name])
         # torch averages gradients over the processes, and Trainer its logged values
@@ -271,13 +292,19 @@ def _early_stopping(config: TrainConfig) -> list[TrainerCallback]:
     return [EarlyStoppingCallback(config.patience)] if config.selects else []
 
 
-def objective_of(config: TrainConfig, auxiliary: Any, training: SpeechDataset) -> Objective:
+def objective_of(
+    config: TrainConfig,
+    auxiliary: Any,
+    training: SpeechDataset,
+    dimensions: DimensionsConfig | None = None,
+) -> Objective:
     """Return a config's loss; class weights are computed from the training part."""
     return Objective(
         alpha=None if auxiliary is None else auxiliary.alpha,
         reduction="per_token" if auxiliary is None else auxiliary.reduction,
         class_weights=_class_weights(config, training),
         label_smoothing=config.label_smoothing,
+        dimensions=dimensions,
     )
 
 
@@ -295,6 +322,8 @@ def _class_weights(config: TrainConfig, training: SpeechDataset) -> Tensor | Non
     labels = [training.targets.label(utterance) for utterance in training.utterances]
     known = torch.tensor([label for label in labels if label >= 0])
     counts = torch.bincount(known, minlength=len(training.targets.labels))
+    if not len(counts):
+        return None
     weights = weigh(counts.clamp(min=1).float())
     return weights / weights.mean()
 

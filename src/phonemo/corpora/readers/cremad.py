@@ -3,6 +3,11 @@
 ``AudioWAV/1001_DFA_ANG_XX.wav`` is actor, sentence, intended emotion and level;
 ``VideoDemographics.csv`` has each actor's sex. The intended emotion is the label; listeners
 recognized it from the voice alone in 40.9 % of the clips.
+
+``processedResults/tabulatedVotes.csv``, where the release has it, counts the raters' votes (columns
+A D F H N S) and has the mean of their levels (meanEmoResp, 0 to 100). Its first column is
+100000 * queryType + clip: query type 1 is the voice alone, and only these rows are used (README.md
+and tabulateVotesV2.r of the release).
 """
 
 from __future__ import annotations
@@ -10,10 +15,11 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.manifest import Intensity, Utterance
 from phonemo.corpora.readers.base import (
     CorpusCard,
     CorpusReading,
@@ -73,8 +79,18 @@ EMOTION_CODES = {
 
 NAME = re.compile(
     rf"(?P<speaker>1\d\d\d)_(?P<sentence>{'|'.join(SENTENCES)})"
-    rf"_(?P<emotion>{'|'.join(EMOTION_CODES)})_(?:LO|MD|HI|XX?)"
+    rf"_(?P<emotion>{'|'.join(EMOTION_CODES)})_(?P<intensity>LO|MD|HI|XX?)"
 )
+#: Level in the name -> intensity; others are unspecified.
+LEVELS: dict[str, Intensity] = {"LO": "low", "MD": "medium", "HI": "high"}
+#: Column of tabulatedVotes.csv -> emotion.
+VOTES = {
+    **{"A": "anger", "D": "disgust", "F": "fear"},
+    **{"H": "happiness", "N": "neutral", "S": "sadness"},
+}
+#: queryType of ratings of the voice alone, and what it is multiplied by in the row's number.
+_VOICE, _QUERY = 1, 100_000
+_HIGHEST_LEVEL = 100.0
 _SEXES: dict[str, Gender] = {"Female": "f", "Male": "m"}
 _EXPECTED = "expected a folder AudioWAV with files like 1001_DFA_ANG_XX.wav"
 
@@ -90,6 +106,7 @@ def read(root: Path) -> CorpusReading:
     if not folder.is_dir():
         raise CorpusError(f"{root}: {_EXPECTED} ({listing(root)}); pass its parent folder")
     genders = _genders(root / "VideoDemographics.csv")
+    ratings = _ratings(root / "processedResults" / "tabulatedVotes.csv")
     skipped: Counter[str] = Counter()
     utterances: list[Utterance] = []
     for stem, path in audio_by_stem(folder, skipped).items():
@@ -97,13 +114,18 @@ def read(root: Path) -> CorpusReading:
         if match is None:
             skipped["file name not like 1001_DFA_ANG_XX"] += 1
         else:
-            utterances.append(_utterance(relative(path, root), match, genders))
+            rated = ratings.get(stem, {})
+            utterances.append(_utterance(relative(path, root), match, genders, rated))
+            if ratings and not rated:
+                skipped["clip without votes (kept)"] += 1
     if not utterances:
         raise CorpusError(f"{root}: {_EXPECTED} ({listing(folder)} in AudioWAV)")
     return CorpusReading(tuple(utterances), dict(skipped))
 
 
-def _utterance(file: str, match: re.Match[str], genders: dict[str, Gender]) -> Utterance:
+def _utterance(
+    file: str, match: re.Match[str], genders: dict[str, Gender], ratings: Mapping[str, Any]
+) -> Utterance:
     actor = match["speaker"]
     if actor not in genders:
         raise CorpusError(f"{file}: actor {actor} is not in VideoDemographics.csv")
@@ -115,7 +137,35 @@ def _utterance(file: str, match: re.Match[str], genders: dict[str, Gender]) -> U
         language="en",
         transcript=SENTENCES[match["sentence"]],
         emotion=EMOTION_CODES[match["emotion"]],
+        intensity=LEVELS.get(match["intensity"]),
+        **ratings,
     )
+
+
+def _ratings(path: Path) -> dict[str, dict[str, Any]]:
+    """Clip -> its votes and rated intensity, from the voice alone; empty without the table."""
+    if not path.is_file():
+        return {}
+    rows = csv.DictReader(table_lines(path))
+    ratings: dict[str, dict[str, Any]] = {}
+    with csv_errors(path):
+        for row in rows:
+            try:
+                is_voice = int(row[""]) // _QUERY == _VOICE
+                votes = {name: float(row[code]) for code, name in VOTES.items()}
+                level = float(row["meanEmoResp"]) / _HIGHEST_LEVEL
+            except (KeyError, TypeError, ValueError) as error:
+                raise CorpusError(
+                    f'{path}:{rows.line_num}: expected columns "", {", ".join(VOTES)}, fileName '
+                    "and meanEmoResp with numbers; copy the table of the release again"
+                ) from error
+            if is_voice and sum(votes.values()) > 0:
+                given = {name: count for name, count in votes.items() if count}
+                ratings[str(row.get("fileName"))] = {
+                    "votes": given,
+                    "rated_intensity": round(min(max(level, 0.0), 1.0), 6),
+                }
+    return ratings
 
 
 def _genders(path: Path) -> dict[str, Gender]:

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from phonemo.corpora.manifest import Phonemes, Utterance
+from phonemo.corpora.ratings.scales import to_unit
 from phonemo.corpora.readers.base import (
     SHADOW,
     CorpusCard,
@@ -23,6 +25,7 @@ from phonemo.corpora.readers.base import (
     require_folder,
 )
 from phonemo.corpora.readers.iemocap_files import (
+    SCALE,
     Evaluation,
     UtteranceName,
     clean_text,
@@ -164,7 +167,17 @@ def _utterance(
         style=name.style,
         emotion=evaluation.emotion if evaluation is not None else None,
         phonemes=phonemes,
+        **_ratings(evaluation),
     )
+
+
+def _ratings(evaluation: Evaluation | None) -> dict[str, Any]:
+    """The fields that raters filled; a value outside the scale is unknown."""
+    if evaluation is None:
+        return {}
+    values = {name: to_unit(value, SCALE) for name, value in evaluation.rated().items()}
+    fields: dict[str, Any] = {**values, "votes": dict(evaluation.votes) or None}
+    return fields | ({"scale": SCALE} if values else {})
 
 
 def _align(session: Path, dialog: str, utterance: str, frame_offset: int) -> _Alignment:
@@ -205,6 +218,7 @@ def _count_gaps(texts: _Texts, recorded: set[str]) -> Counter[str]:
     """Count mismatches of text files and recordings, missing emotions and removed tags."""
     evaluated, transcribed = set(texts.evaluations), set(texts.transcripts)
     tags = sum(clean_text(texts.transcripts[name]).tags for name in transcribed & recorded)
+    read = [texts.evaluations[name] for name in evaluated & recorded]
     undecided = [name for name in evaluated & recorded if texts.evaluations[name].emotion is None]
     return Counter(
         {
@@ -213,6 +227,7 @@ def _count_gaps(texts: _Texts, recorded: set[str]) -> Counter[str]:
             "recording without an evaluation (kept, no emotion)": len(recorded - evaluated),
             "recording without a transcript (kept)": len(recorded - transcribed),
             "emotion not agreed on (kept, no emotion)": len(undecided),
+            "rating outside 1 to 5 (kept, without it)": sum(one.outside() for one in read),
             "tag taken out of a transcript": tags,
         }
     )

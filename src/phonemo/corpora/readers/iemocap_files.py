@@ -9,17 +9,22 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from phonemo.corpora.g2p.alphabets import from_sphinx
-from phonemo.corpora.manifest import Phonemes, Style
+from phonemo.corpora.manifest import DIMENSIONS, Phonemes, Style
 from phonemo.corpora.readers.base import read_text
 from phonemo.errors import CorpusError, PhonemeError
+from phonemo.labels import EMOTIONS, canonical_emotion
 
 FRAMES_PER_SECOND = 100
+#: The scale of the attributes.
+SCALE = (1.0, 5.0)
+#: First letter of the external raters' names.
+_EXTERNAL = "E"
 #: Maximum digits of a frame number (115 days).
 _LONGEST_COUNT = 9
 
@@ -92,6 +97,21 @@ class Evaluation:
     activation: float | None
     dominance: float | None
     ratings: tuple[Rating, ...] = ()
+    votes: Mapping[str, float] = field(default_factory=dict)
+    """Emotion -> external raters who chose it; one who chose two counts half for each."""
+
+    def rated(self) -> dict[str, float]:
+        """The attributes by dimension, on the scale; values outside it are left out."""
+        low, high = SCALE
+        return {name: value for name, value in self._given().items() if low <= value <= high}
+
+    def outside(self) -> int:
+        """Number of attributes outside the scale."""
+        return len(self._given()) - len(self.rated())
+
+    def _given(self) -> dict[str, float]:
+        pairs = zip(DIMENSIONS, (self.activation, self.valence, self.dominance), strict=True)
+        return {name: value for name, value in pairs if value is not None}
 
 
 @dataclass(frozen=True)
@@ -144,6 +164,7 @@ def read_evaluations(path: Path) -> EvaluationFile:
     """
     evaluations: list[Evaluation] = []
     ratings: list[list[Rating]] = []
+    votes: list[Counter[str]] = []
     strays = 0
     for number, line in enumerate(_lines(path), start=1):
         rater = _RATER.match(line)
@@ -151,12 +172,16 @@ def read_evaluations(path: Path) -> EvaluationFile:
         if block is not None:
             evaluations.append(_evaluation(block, f"{path}:{number}"))
             ratings.append([])
+            votes.append(Counter())
         elif rater is not None and ratings:
             ratings[-1].extend(_rating(rater))
+            votes[-1].update(_votes(rater))
         else:
             strays += bool(line.strip()) and not line.startswith("%")
-    pairs = zip(evaluations, ratings, strict=True)
-    rated = (replace(evaluation, ratings=tuple(group)) for evaluation, group in pairs)
+    rated = (
+        replace(evaluation, ratings=tuple(group), votes=dict(chosen))
+        for evaluation, group, chosen in zip(evaluations, ratings, votes, strict=True)
+    )
     return EvaluationFile(evaluations=tuple(rated), strays=strays)
 
 
@@ -238,6 +263,19 @@ def _rating(line: re.Match[str]) -> list[Rating]:
     attributes, _, _ = line["rest"].partition("(")  # a free-text remark may follow
     values = {name: float(value) for name, value in _ATTRIBUTE.findall(attributes)}
     return [Rating(line["rater"], values.get("val"), values.get("act"), values.get("dom"))]
+
+
+def _votes(line: re.Match[str]) -> dict[str, float]:
+    """Return the emotions that an external rater chose, whose shares sum to 1.
+
+    Raters are named E1, E2, ...; lines such as ``C-F1`` are the actors' own assessment.
+    """
+    if line["kind"] != "C" or not line["rater"].startswith(_EXTERNAL):
+        return {}
+    names = [word.strip() for word in line["rest"].partition("(")[0].split(";") if word.strip()]
+    emotions = [canonical_emotion(name.removesuffix(" state")) for name in names]
+    known = [name if name in EMOTIONS else "other" for name in emotions]
+    return {name: known.count(name) / len(known) for name in known}
 
 
 def _number(text: str) -> float | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal
 
+from phonemo.corpora.manifest import Intensity
 from phonemo.corpora.readers import cremad, emodb, nemo, ravdess
 
 Gender = Literal["f", "m"]
@@ -45,6 +46,8 @@ class KnownLayout:
     """Misspelled speaker -> speaker."""
     sentences: Mapping[str, str] = field(default_factory=dict)
     """Code -> transcript."""
+    intensities: Mapping[str, Intensity] = field(default_factory=dict)
+    """Code -> acted intensity."""
     carrier: str | None = None
     """The transcript of every recording, with the word as {}."""
     reason: Callable[[re.Match[str]], str | None] = _no_reason
@@ -64,6 +67,8 @@ class KnownRecording:
     transcript: str | None
     reason: str | None
     """Why the corpus's reader does not use it, such as song; None if it does."""
+    intensity: Intensity | None
+    """The acted intensity, if the name has it."""
     rest: str
     """What a copy's name has behind the corpus's own name."""
 
@@ -127,6 +132,7 @@ def _recording(layout: KnownLayout, match: re.Match[str]) -> KnownRecording:
         language=layout.language,
         transcript=transcript,
         reason=layout.reason(match),
+        intensity=layout.intensities.get((groups.get("intensity") or "").upper()),
         rest=groups.get("rest") or "",
     )
 
@@ -203,6 +209,7 @@ LAYOUTS: tuple[KnownLayout, ...] = (
         language="en",
         genders={f"{actor:02}": "m" if actor % 2 else "f" for actor in range(1, 25)},
         sentences=ravdess.STATEMENTS,
+        intensities=ravdess.INTENSITIES,
         reason=_song_or_silent,
     ),
     KnownLayout(
@@ -212,6 +219,7 @@ LAYOUTS: tuple[KnownLayout, ...] = (
         emotions=_lower(cremad.EMOTION_CODES),
         language="en",
         sentences=cremad.SENTENCES,
+        intensities=cremad.LEVELS,
     ),
     KnownLayout(
         name="tess",

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.manifest import Intensity, Utterance
 from phonemo.corpora.readers.base import (
     CorpusCard,
     CorpusReading,
@@ -54,13 +54,14 @@ EMOTION_CODES = {
     "07": "disgust",
     "08": "surprise",
 }
+INTENSITIES: dict[str, Intensity] = {"01": "normal", "02": "strong"}
 STATEMENTS = {
     "01": "Kids are talking by the door.",
     "02": "Dogs are sitting by the door.",
 }
 
 NAME = re.compile(
-    r"(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-0[12]"
+    r"(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
     r"-(?P<sentence>0[12])-0[12]-(?P<speaker>\d\d)"
 )
 SILENT, SONG = "not audio alone (modality 01 or 02)", "song, not speech (channel 02)"
@@ -106,6 +107,7 @@ def _utterance(file: str, folder: str, stem: str, skipped: Counter[str]) -> Utte
         language="en",
         transcript=STATEMENTS[match["sentence"]],
         emotion=EMOTION_CODES[match["emotion"]],
+        intensity=INTENSITIES[match["intensity"]],
     )
 
 

@@ -100,7 +100,7 @@ def make_map(rows: Sequence[Row], places: Points, key: str) -> Map:
             12 + x * (_SIDE - 24),
             12 + (1 - y) * (_SIDE - 24),
             colors[str(row.get(key))],
-            row["label"] != row["truth"],
+            row["truth"] is not None and row["label"] != row["truth"],
             _describe(row),
         )
         for row, (x, y) in zip(rows, places, strict=True)
@@ -137,4 +137,6 @@ def subsample(
 
 def _describe(row: Row) -> str:
     error = "" if row["label"] == row["truth"] else f", recognized as {row['label']}"
+    if row["truth"] is None:
+        return f"{row['id']}, speaker {row.get('speaker') or 'unknown'}"
     return f"{row['id']}: {row['truth']}{error}, speaker {row.get('speaker') or 'unknown'}"

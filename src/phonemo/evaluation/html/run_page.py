@@ -25,7 +25,10 @@ from phonemo.errors import ManifestError, MissingExtraError, PhonemoError, Resul
 from phonemo.evaluation.html import embedding_map
 from phonemo.evaluation.html.profile_section import read_profiles
 from phonemo.evaluation.markdown import per_cent
-from phonemo.evaluation.metrics_schema import Metrics
+from phonemo.evaluation.metrics_schema import Confusion, Metrics
+from phonemo.evaluation.prediction_rows import labeled_rows
+from phonemo.evaluation.ratings.rating_plots import SCATTER
+from phonemo.evaluation.ratings.rating_text import dimension_texts, vote_texts
 from phonemo.files import atomic_write_text, loads_json, loads_json_lines
 
 PAGE = "report.html"
@@ -33,6 +36,7 @@ TEMPLATE = "run_page.html"
 _PICTURES = {
     "confusion.png": "Confusion matrix: rows are the true emotions",
     "reliability.png": "Reliability: accuracy by confidence",
+    SCATTER: "Dimensions: predicted against rated values, 0 to 1",
     "risk-coverage.png": "Risk and coverage: errors among the most confident answers",
 }
 _MOST_CURVES = 12
@@ -130,7 +134,11 @@ def _context(
         "metrics": metrics,
         "results": metrics.results,
         "folds": len({fold.fold for fold in metrics.results.folds}),
-        "counts": dict(zip(confusion.labels, map(sum, confusion.counts), strict=True)),
+        "counts": _counts_of(confusion),
+        "ratings": [
+            *dimension_texts(metrics.results.dimensions),
+            *vote_texts(metrics.results.votes),
+        ],
         "profiles": read_profiles(run),
         "pictures": _pictures((run / name, text) for name, text in _PICTURES.items()),
         "curves": _pictures((path, f"Fold {path.parent.name}") for path in curves),
@@ -138,6 +146,12 @@ def _context(
         "errors": list(_error_rows(errors, manifest if audio else None, manifest)),
         "voices": audio and manifest is not None,
     }
+
+
+def _counts_of(confusion: Confusion | None) -> dict[str, int]:
+    if confusion is None:
+        return {}
+    return dict(zip(confusion.labels, map(sum, confusion.counts), strict=True))
 
 
 def _pictures(captions: Iterable[tuple[Path, str]]) -> list[Picture]:
@@ -158,13 +172,17 @@ def _maps(run: Path) -> list[embedding_map.Map]:
         return []
     rows, vectors = chosen
     positions = embedding_map.tsne(vectors)
-    return [embedding_map.make_map(rows, positions, key) for key in ("truth", "speaker")]
+    return [embedding_map.make_map(rows, positions, key) for key in _map_keys(rows)]
+
+
+def _map_keys(rows: Sequence[Row]) -> tuple[str, ...]:
+    return ("truth", "speaker") if labeled_rows(rows) else ("speaker",)
 
 
 def most_confident_errors(rows: Sequence[Row]) -> list[Row]:
     """Wrong answers, the most confident first; two per confusion until all confusions are shown."""
     wrong = sorted(
-        (row for row in rows if row["label"] != row["truth"]),
+        (row for row in labeled_rows(rows) if row["label"] != row["truth"]),
         key=lambda row: -float(row["scores"][row["label"]]),
     )
     counts: dict[tuple[str, str], int] = {}

@@ -134,8 +134,13 @@ def assess_model(
     """
     trained = load_trained(folder)
     manifest, mapped = _with_labels_of(trained.labels, read_manifest(manifest_path))
-    labels = _common_labels(trained.labels, {row.emotion for row in manifest.utterances}, names)
-    chosen = [row for row in manifest.utterances if row.emotion and row.emotion in labels]
+    rated = [row for row in manifest.utterances if _is_rated(trained, row)]
+    emotions = {row.emotion for row in manifest.utterances}
+    labels = trained.labels
+    if names or not (rated and emotions == {None}):
+        labels = _common_labels(trained.labels, emotions, names)
+    known = {row.id for row in rated}
+    chosen = [row for row in manifest.utterances if row.emotion in labels or row.id in known]
     if not chosen:
         raise ManifestError(f"{manifest_path}: no utterance has one of the emotions {labels}")
     targets = TargetEncoder(trained.labels, _usable_inventory(trained.inventory, chosen))
@@ -157,6 +162,11 @@ def assess_model(
         *leaks,
     ]
     return Assessment(rows, summarize(rows, labels), tuple(notes))
+
+
+def _is_rated(trained: LoadedModel, utterance: Utterance) -> bool:
+    """Whether the utterance has a rating of a dimension that the model gives."""
+    return any(name in utterance.dimensions for name in trained.model.config.dimensions)
 
 
 def _with_labels_of(labels: LabelSet, manifest: Manifest) -> tuple[Manifest, dict[str, str]]:

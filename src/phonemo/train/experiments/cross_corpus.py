@@ -246,7 +246,7 @@ def _check_leakage(folder: Path, manifest: Manifest, chosen: Sequence[Utterance]
 def _map_rows(rows: Iterable[Row], mapped: Mapped) -> Iterator[Row]:
     """Map rows to the common emotions; skip rows whose true emotion is not among them."""
     for row in rows:
-        truth = mapped.emotion(row["truth"])
+        truth = None if row["truth"] is None else mapped.emotion(row["truth"])
         if truth is None:
             continue
         scores = mapped.scores(row["scores"])

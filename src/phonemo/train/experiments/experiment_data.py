@@ -22,7 +22,7 @@ from phonemo.corpora.merge import named_apart
 from phonemo.corpora.phoneme_inventory import PhonemeInventory, make_inventory
 from phonemo.corpora.splits import make_split
 from phonemo.errors import LeakageError, ProtocolError
-from phonemo.labels import LabelSet
+from phonemo.labels import LabelSet, label_set
 from phonemo.train.dataset import TargetEncoder
 from phonemo.train.provenance import Provenance, pretrained_on, provenance_from
 
@@ -214,8 +214,9 @@ def prepare_experiment(config: RunConfig, progress: Progress | None = None) -> E
         progress: called with (done, total) recordings.
     """
     manifest = read_manifest(config.manifest)
-    labels = LabelSet(config.labels.names, config.labels.merge)
-    chosen = [_merge_label(row, labels) for row in manifest.utterances if row.emotion in labels]
+    labels = label_set(config.labels.names, config.labels.merge)
+    rated = _rated_targets(config, labels)
+    chosen = [_merge_label(row, labels) for row in manifest.utterances if rated.usable(row)]
     if not chosen:
         present = sorted({row.emotion or "none" for row in manifest.utterances})
         raise ProtocolError(
@@ -224,7 +225,10 @@ def prepare_experiment(config: RunConfig, progress: Progress | None = None) -> E
         )
     chosen, unstyled = _select_style(chosen, config)
     missing = sorted(set(labels.names) - {row.emotion for row in chosen if row.emotion})
-    if missing:
+    # a corpus with rated dimensions only leaves the emotions of the start as they are
+    kept = config.model.start is not None and len(missing) == len(labels)
+    _check_rated(config, chosen)
+    if missing and not kept:
         raise ProtocolError(
             f"{config.manifest}: no utterance has the label {missing[0]!r}; "
             "remove it from labels.names, or merge another into it with labels.merge"
@@ -233,7 +237,8 @@ def prepare_experiment(config: RunConfig, progress: Progress | None = None) -> E
     copies = find_copies(manifest, chosen, progress)
     split = _split(manifest, chosen, config.protocol, copies)
     if left_out:
-        note = f"{left_out} of {len(manifest.utterances)} utterances have none of the labels"
+        what = "labels" if config.model.dimensions is None else "labels or dimensions"
+        note = f"{left_out} of {len(manifest.utterances)} utterances have none of the {what}"
         split = replace(split, notes=(*split.notes, f"{note} and are left out"))
     if unstyled:
         note = f"only {config.protocol.style} speech: {unstyled} other utterances are left out"
@@ -250,7 +255,8 @@ def prepare_experiment(config: RunConfig, progress: Progress | None = None) -> E
     pretraining = pretrained_on(config.model, corpus, split, by_id, copies.digests)
     selection = () if config.train.selects else (_NOTHING_SELECTED,)
     split = replace(split, notes=(*split.notes, *extras.notes, *pretraining, *selection))
-    targets = TargetEncoder(labels, _inventory(config, labels, [*chosen, *extras.train]))
+    inventory = _inventory(config, labels, [*chosen, *extras.train])
+    targets = replace(rated, inventory=inventory)
     return Experiment(config, manifest, by_id, targets, split, extras, copies.digests)
 
 
@@ -275,9 +281,33 @@ def _select_style(chosen: Sequence[Utterance], config: RunConfig) -> tuple[list[
     return kept, len(chosen) - len(kept)
 
 
+def _rated_targets(config: RunConfig, labels: LabelSet) -> TargetEncoder:
+    """Encode the targets of a config, without an inventory yet."""
+    dimensions = config.model.dimensions
+    names = () if dimensions is None else dimensions.names
+    return TargetEncoder(labels, None, names, config.train.targets == "votes")
+
+
+def _check_rated(config: RunConfig, chosen: Sequence[Utterance]) -> None:
+    """Refuse a dimension that no utterance has, and votes where there are none."""
+    dimensions = config.model.dimensions
+    for name in () if dimensions is None else dimensions.names:
+        if not any(name in row.dimensions for row in chosen):
+            raise ProtocolError(
+                f"{config.manifest}: no utterance has a rating of {name}; remove it from "
+                "model.dimensions.names, or prepare the corpus with its ratings"
+            )
+    if config.train.targets == "votes" and not any(row.votes for row in chosen):
+        raise ProtocolError(
+            f"{config.manifest}: no utterance has votes; set train.targets=labels, or prepare the "
+            "corpus with its votes"
+        )
+
+
 def _merge_label(utterance: Utterance, labels: LabelSet) -> Utterance:
-    """Rename the emotion to its merged label, for balancing and stratification."""
-    name = labels.merged(utterance.emotion or "")
+    """Rename the emotion to its merged label, or to none, for balancing and stratification."""
+    emotion = utterance.emotion
+    name = labels.merged(emotion) if emotion in labels and emotion else None
     return (
         utterance if utterance.emotion == name else utterance.model_copy(update={"emotion": name})
     )

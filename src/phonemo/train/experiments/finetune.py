@@ -23,6 +23,11 @@ from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.fold import PRIOR, NeuralSystem
 from phonemo.train.experiments.fold_profiles import PROFILES, OwnProfiles, own_profiles
+from phonemo.train.experiments.rated_targets import (
+    dimension_settings,
+    rated_dimensions,
+    start_emotions,
+)
 from phonemo.train.experiments.run_folder import FoldSeed
 from phonemo.train.experiments.training_run import run
 from phonemo.train.export.export import export
@@ -84,19 +89,26 @@ def plan(
         progress: receives the progress of comparing the recordings.
 
     Raises:
-        ProtocolError: fewer than two emotions with enough utterances.
+        ProtocolError: fewer than two emotions with enough utterances, and no rated dimension.
         PhonemoError: the manifest or the start cannot be read.
     """
     manifest = read_manifest(manifest_path)
-    names, notes = _select_emotions(manifest)
-    rows = [row for row in manifest.utterances if row.emotion in names]
+    dimensions, rating_notes = rated_dimensions(manifest)
+    folder = start_folder(start, output)
+    names, notes = _select_targets(manifest, dimensions, folder)
+    notes = [*notes, *rating_notes]
+    rows = [
+        row
+        for row in manifest.utterances
+        if row.emotion in names or any(name in row.dimensions for name in dimensions)
+    ]
     copies = find_copies(manifest, rows, (progress or RunProgress()).recordings, near=False)
     protocol, protocol_notes = _protocol(rows, copies)
     protocol_notes += _given_split_note(rows)
-    folder = start_folder(start, output)
     spoken = sum(row.phonemes is not None for row in rows) >= _ENOUGH_PHONEMES * len(rows)
     training, prior_notes = _train_settings(strategy), []
-    if strategy == "logistic" and (shared := _shared_emotions(folder, names)):
+    labeled = any(row.emotion in names for row in rows)
+    if labeled and strategy == "logistic" and (shared := _shared_emotions(folder, names)):
         training["prior"] = "start"
         prior_notes = [_prior_note(start, names, shared)]
     settings = {
@@ -105,7 +117,7 @@ def plan(
         "output": str(output),
         "labels": {"names": names},
         "protocol": protocol,
-        "model": model_settings(folder, strategy, spoken),
+        "model": model_settings(folder, strategy, spoken) | dimension_settings(dimensions),
         "train": training,
         "seeds": [_SEED],
         "threads": threads,
@@ -131,6 +143,22 @@ def finetune(config: RunConfig, command: str, progress: RunProgress | None = Non
     profiles = own_profiles(config)
     write_json(Path(config.output) / PROFILES, profiles.to_json())
     return Finetuned(metrics, model, _bundle(model, config), profiles)
+
+
+def _select_targets(
+    manifest: Manifest, dimensions: Sequence[str], folder: Path
+) -> tuple[list[str], list[str]]:
+    """The emotions of the manifest; of the start, if only dimensions can be learned."""
+    try:
+        return _select_emotions(manifest)
+    except ProtocolError:
+        known = start_emotions(folder)
+        if not dimensions or len(known) < 2:
+            raise
+        return known, [
+            f"no two emotions with {FEWEST} utterances: the emotions and their scores are those of "
+            "the start, and only the rated dimensions are trained"
+        ]
 
 
 def _select_emotions(manifest: Manifest) -> tuple[list[str], list[str]]:

@@ -6,6 +6,7 @@ Every process of a training calls the same methods in the same order; the first 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,10 +17,15 @@ from transformers import TrainerCallback, TrainerState
 
 from phonemo.evaluation.calibration import UNCALIBRATED, TemperatureScaling
 from phonemo.files import CHECKSUMS, sha256_of, write_json, write_rows
+from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.model.pretrained import build_network
 from phonemo.train import distributed
-from phonemo.train.calibrate import calibrate_validation, store_calibration
+from phonemo.train.calibrate import (
+    calibrate_validation,
+    store_calibration,
+    stored_calibration,
+)
 from phonemo.train.callbacks import (
     TENSORBOARD,
     JsonLines,
@@ -39,7 +45,8 @@ from phonemo.train.feature_cache import FeatureCache, backbone_digest, build_cac
 from phonemo.train.freezing import frozen_depth, load_matching_weights
 from phonemo.train.heads.head_from_start import fit_from_start
 from phonemo.train.heads.head_prior import prior_of
-from phonemo.train.heads.linear_head import fit_head
+from phonemo.train.heads.linear_head import fit_head, keep_head, reference_of
+from phonemo.train.heads.ridge_head import fit_ridge
 from phonemo.train.model_folder import load_trained, save_trained
 from phonemo.train.provenance import Provenance, ancestors, provenance_from
 from phonemo.train.trainer import PhonemoTrainer, objective_of
@@ -200,7 +207,7 @@ class FoldRun:
         trainer = PhonemoTrainer(
             model,
             config.train,
-            objective_of(config.train, config.model.auxiliary, training),
+            objective_of(config.train, config.model.auxiliary, training, config.model.dimensions),
             training,
             validation,
             checkpoints,
@@ -216,6 +223,10 @@ class FoldRun:
     def _fit_head(self, model: PhonemoForAudioClassification) -> TemperatureScaling:
         """Fit a linear head from scratch or from a start, whose settings go to prior.json."""
         train, training = self.config.train, self.dataset("train")
+        if model.dimensions is not None:
+            fit_ridge(model, training, train.ridge_penalty, train.batch_size)
+        if not _has_emotions(training):
+            return _keep_start(model, self.config.model.start)
         if train.prior == "none":
             return fit_head(model, training, train.inverse_penalty, train.batch_size)
         prior = prior_of(str(self.config.model.start), training.targets.labels)
@@ -294,9 +305,35 @@ class FoldRun:
             self.information,
         )
         results = metrics["results"]
-        scores = {f"test_{name}": results[name]["mean"] for name in ("ua", "wa", "macro_f1")}
+        scores = _tracked_scores(results)
         tracking.log(scores, fitted.state.global_step)
         write_json(folder / "metrics.json", metrics)
+
+
+def _has_emotions(dataset: SpeechDataset) -> bool:
+    """Whether any utterance has an emotion to fit a head on."""
+    return any(dataset.targets.label(row) != ABSENT for row in dataset.utterances)
+
+
+def _keep_start(model: PhonemoForAudioClassification, start: str | None) -> TemperatureScaling:
+    """Keep the emotion head of the start as it is, with its reference and its calibration."""
+    if start is None:
+        return UNCALIBRATED
+    trained = load_trained(start)
+    reference = reference_of(trained.model)
+    if reference is not None:
+        keep_head(model, reference)
+    return stored_calibration(trained.model)
+
+
+def _tracked_scores(results: Mapping[str, Any]) -> dict[str, float]:
+    """The test scores that trackers show."""
+    names = ("ua", "wa", "macro_f1")
+    scores = {f"test_{name}": results[name]["mean"] for name in names if results[name]}
+    rated = results.get("dimensions")
+    if rated is not None and rated["mean_ccc"] is not None:
+        scores["test_ccc"] = rated["mean_ccc"]["mean"]
+    return scores
 
 
 def _network(experiment: Experiment, seed: int) -> PhonemoForAudioClassification:

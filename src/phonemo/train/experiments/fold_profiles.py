@@ -99,6 +99,10 @@ def _predict_cell(cell: Path) -> _CellPredictions | None:
         return None
     rows = read_predictions(cell / "predictions.jsonl")
     vectors = np.load(path, allow_pickle=False).astype(np.float64)
+    labeled = [index for index, row in enumerate(rows) if row["truth"] is not None]
+    if not labeled:
+        return None
+    rows, vectors = [rows[index] for index in labeled], vectors[labeled]
     speakers = tuple(row["speaker"] for row in rows)
     given = {
         "none": logits_of(reference, vectors, None).argmax(axis=1),
@@ -108,7 +112,8 @@ def _predict_cell(cell: Path) -> _CellPredictions | None:
         given["speaker"] = _predict_adapted(
             reference, vectors, [str(speaker) for speaker in speakers]
         )
-    truth = np.array([trained.labels.index(row["truth"]) for row in rows], dtype=np.int64)
+    indices = [trained.labels.index(str(row["truth"])) for row in rows]
+    truth = np.array(indices, dtype=np.int64)
     return _CellPredictions(truth, speakers, given)
 
 

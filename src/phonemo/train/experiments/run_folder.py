@@ -28,6 +28,7 @@ from phonemo.evaluation.metrics_schema import (
 from phonemo.evaluation.phonemes.confusion_plot import plot_phoneme_confusions
 from phonemo.evaluation.phonemes.confusions import row_confusions, write_confusions
 from phonemo.evaluation.prediction_rows import PredictionRow
+from phonemo.evaluation.ratings.rating_plots import SCATTER, plot_dimensions
 from phonemo.evaluation.report import (
     plot_confusion,
     plot_learning_curves,
@@ -46,6 +47,7 @@ CONFIG = "config.yaml"
 _OURS = (
     *(CONFIG, "inputs.json", "environment.json", "protocol.json", "metrics.json", ".lock"),
     *("predictions.jsonl", "confusion.png", "reliability.png", "risk-coverage.png", "tuned.json"),
+    SCATTER,
     *("seed-*", "backbone*.safetensors", "*.part", "model", "bundle", "report.html"),
     *("mlflow.db", "wandb", "prior.json", "profiles.json", "start"),
     *("phoneme-errors.csv", "phoneme-errors.png"),
@@ -198,10 +200,16 @@ def write_fold_plots(folder: Path, state: Any) -> None:
     )
 
 
-def write_run_plots(output: Path, metrics: Mapping[str, Any]) -> None:
-    """Plot confusion matrix, reliability and risk-coverage curve of the pooled predictions."""
+def write_run_plots(
+    output: Path, metrics: Mapping[str, Any], rows: Sequence[PredictionRow] = ()
+) -> None:
+    """Plot confusion matrix, reliability, risk-coverage and dimensions of pooled predictions."""
     results = metrics["results"]
     title = f"{metrics['name']}: {metrics['corpus']}, protocol {metrics['protocol']['name']}"
+    if results.get("dimensions") is not None:
+        plot_dimensions(rows, results["dimensions"], output / SCATTER, title)
+    if results["confusion"] is None:
+        return
     plot_confusion(results["confusion"], output / "confusion.png", title)
     plot_reliability(results["calibration"], output / "reliability.png", title)
     plot_risk_coverage(results["selective"], output / "risk-coverage.png", title)
@@ -285,6 +293,8 @@ def _title(config: RunConfig) -> str:
         return f"{config.name}, {_BASELINES[config.system]}"
     auxiliary = config.model.auxiliary
     task = "single-task" if auxiliary is None else f"multi-task ({auxiliary.inventory})"
+    if config.model.dimensions is not None:
+        task += f", {'emotions and ' if config.labels.names else ''}dimensions"
     return f"{config.name}, {task}, {config.train.strategy}"
 
 

@@ -178,7 +178,7 @@ def pool_folds(
         notes,
     )
     write_json(output / "metrics.json", metrics)
-    write_run_plots(output, metrics)
+    write_run_plots(output, metrics, rows)
     write_phoneme_errors(output, rows)
     return metrics
 

@@ -31,6 +31,7 @@ from phonemo.runtime.bundle import Bundle, Precision, check_target, write_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.phonemes.language_model import packed_model
 from phonemo.runtime.session import (
+    DIMENSIONS_OUTPUT,
     FEATURES,
     HEAD_INPUTS,
     HEAD_OUTPUT,
@@ -64,6 +65,7 @@ _AXES = {
     FEATURES: {0: "batch", 1: "frame"},
     PHONEMES: {0: "batch", 1: "frame"},
     VECTOR: {0: "batch"},
+    DIMENSIONS_OUTPUT: {0: "batch"},
     "kept": {0: "batch", 1: "frame"},
 }
 
@@ -105,6 +107,7 @@ def export(
     check_target(Path(output))
     settings = None if decoder is None else load_section(decoder, (), DecoderConfig)
     trained = load_trained(model_folder)
+    _check_outputs(trained, share)
     sibling, reference = None, reference_of(trained.model)
     open_as: Callable[[bytes], Graph] = Graph
     if share is not None:
@@ -135,6 +138,19 @@ def export(
     return bundle
 
 
+def _check_outputs(trained: LoadedModel, share: str | None) -> None:
+    if not trained.labels.names:
+        raise ModelError(
+            f"{trained.folder}: expected a network with emotions, which every bundle gives, got "
+            "one of dimensions only; name emotions in labels.names, or train with model.start"
+        )
+    if share is not None and trained.model.dimensions is not None:
+        raise ModelError(
+            f"{trained.folder}: a model of rated dimensions cannot share a network; export it "
+            "without --share"
+        )
+
+
 def make_graph(model: PhonemoForAudioClassification) -> bytes:
     """Export the network as ONNX in fp32, for any batch size and length; it is not changed.
 
@@ -144,6 +160,7 @@ def make_graph(model: PhonemoForAudioClassification) -> bytes:
     plain = fold(model)
     plain.backbone.convolutions = by_products
     outputs = [*OUTPUTS, FEATURES, VECTOR, *([] if model.auxiliary is None else [PHONEMES])]
+    outputs += [] if model.dimensions is None else [DIMENSIONS_OUTPUT]
     longest = max(RATE, 2 * model.backbone.fewest_samples)
     example = (
         torch.zeros(2, longest),
@@ -231,14 +248,16 @@ class _Exported(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Map waveforms (batch, sample) of lengths (batch,) to the bundle's outputs.
 
-        These are OUTPUTS, FEATURES, VECTOR, then PHONEMES. ``scale`` and ``shift``, (feature,),
-        are a profile's map of the vector.
+        These are OUTPUTS, FEATURES, VECTOR, then PHONEMES and DIMENSIONS_OUTPUT, where the network
+        has them. ``scale`` and ``shift``, (feature,), are a profile's map of the vector, which the
+        dimensions do not use.
         """
         output = self.model.forward_from(self.model.forward_frozen(waveform, samples, None))
         assert output.frame_weights is not None
         logits = self.model.head(output.vector * scale + shift)
         outputs = (logits, output.frames, output.frame_weights, output.features, output.vector)
-        return outputs if output.phoneme_logits is None else (*outputs, output.phoneme_logits)
+        optional = (output.phoneme_logits, output.dimensions)
+        return *outputs, *(part for part in optional if part is not None)
 
 
 class _Head(nn.Module):
@@ -269,6 +288,8 @@ def _make_plain(module: Any) -> None:
 def _card_facts(trained: LoadedModel) -> dict[str, Any]:
     backbone = trained.model.backbone
     inventory = trained.inventory
+    names = tuple(trained.model.config.dimensions)
+    dimensions = {"names": names, "derived": False} if names else None
     return {
         "phonemo": __version__,
         "labels": trained.labels.names,
@@ -282,4 +303,5 @@ def _card_facts(trained: LoadedModel) -> dict[str, Any]:
         "abstain_below": trained.model.config.abstain_below,
         "calibrated_on": trained.model.config.calibrated_on,
         "network_digest": network_digest(trained.model),
+        "dimensions": dimensions,
     }

@@ -23,7 +23,7 @@ from phonemo.model.masks import mask_of
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.adaptation.statistics import Affine
 from phonemo.runtime.bundle import Drift, Parity
-from phonemo.runtime.session import FEATURES, PHONEMES, VECTOR, Graph, Head
+from phonemo.runtime.session import DIMENSIONS_OUTPUT, FEATURES, PHONEMES, VECTOR, Graph, Head
 from phonemo.runtime.windows import WHOLE_SECONDS
 from phonemo.train.model_folder import LoadedModel
 
@@ -220,6 +220,7 @@ def _torch_outputs(
         FEATURES: output.features,
         VECTOR: output.vector,
         PHONEMES: output.phoneme_logits,
+        DIMENSIONS_OUTPUT: output.dimensions,
     }
     return {name: value.numpy() for name, value in named.items() if value is not None}
 
@@ -227,7 +228,7 @@ def _torch_outputs(
 def _largest_difference(name: str, values: Any, expected: dict[str, Any]) -> float:
     """Return one output's largest difference without padding frames; NaN if any is NaN."""
     differences = np.abs(values - expected[name])
-    if name not in ("emotion_logits", VECTOR):
+    if name not in ("emotion_logits", VECTOR, DIMENSIONS_OUTPUT):
         valid = (
             np.arange(differences.shape[1])[None] < expected["frames"][:, None]
         )  # (batch, frame)

@@ -28,7 +28,7 @@ def read_recordings(
     speaker: str | None = None,
     language: str | None = None,
 ) -> CorpusReading:
-    """Read a folder by its metadata tables if they have emotions, otherwise by its names.
+    """Read a folder by its metadata tables if they have emotions or ratings, else by its names.
 
     Args:
         root: the folder.
@@ -49,9 +49,9 @@ def read_recordings(
         except CorpusError as error:
             notes = (f"not used: {error}",)
         else:
-            if any(row.emotion for row in reading.utterances):
+            if any(row.emotion or row.dimensions for row in reading.utterances):
                 return replace(reading, notes=(f"read from {names}", *reading.notes))
-            notes = (f"not used: {names}, without a column of emotions",)
+            notes = (f"not used: {names}, without a column of emotions or ratings",)
     reading = read_folders(root, emotion_level=emotion_level, speaker=speaker, language=language)
     return replace(reading, notes=(*notes, *reading.notes))
 
@@ -67,12 +67,14 @@ def _tables(root: Path) -> list[Path]:
 
 def _read_tables(root: Path, tables: list[Path], language: str | None) -> CorpusReading:
     reader = TableReader()
-    rows = [row for table in tables for row in reader.read(table, root).utterances]
+    readings = [reader.read(table, root) for table in tables]
+    rows = [row for reading in readings for row in reading.utterances]
+    warnings = tuple(warning for reading in readings for warning in reading.warnings)
     paths = {row.id: PurePath(row.file) for row in rows}
     splits = FolderSplits(tuple(paths.values()))
     completed = [_complete(row, splits.of(paths[row.id]), language) for row in rows]
     skipped = {"not in the table": unlisted} if (unlisted := _unlisted(root, rows)) else {}
-    return CorpusReading(tuple(completed), skipped, (*splits.notes(), *reader.notes()))
+    return CorpusReading(tuple(completed), skipped, (*splits.notes(), *reader.notes()), warnings)
 
 
 def _unlisted(root: Path, rows: list[Utterance]) -> int:

@@ -1,12 +1,14 @@
 """A custom corpus: a table with a header and one row per utterance.
 
 Columns, in any order: ``file`` (required; relative to the table), ``emotion`` and ``transcript``
-(at least one of them), ``id``, ``speaker``, ``gender`` (f or m), ``session``, ``dialog``,
-``language`` (ISO 639-1), ``style`` (scripted, improvised, plain-to-emotional or
+(at least one of them, or a rated dimension), ``id``, ``speaker``, ``gender`` (f or m), ``session``,
+``dialog``, ``language`` (ISO 639-1), ``style`` (scripted, improvised, plain-to-emotional or
 emotional-to-emotional), ``start`` and ``end`` (seconds), ``channel`` (from 1 on) and ``split``
-(train, validation, test). phonemo.tables reads the table and knows other names of the columns. An
-empty cell means unknown: in a table of unlabeled recordings all cells of ``emotion`` are empty.
-Other columns are not used, which is reported.
+(train, validation, test). Ratings are ``arousal``, ``valence`` and ``dominance`` with their
+``scale`` (1-5), ``votes`` (anger 3; neutral 2) and ``intensity``; see
+phonemo.corpora.ratings.table_ratings. phonemo.tables reads the table and knows other names of the
+columns. An empty cell means unknown: in a table of unlabeled recordings all cells of ``emotion``
+are empty. Other columns are not used, which is reported.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.manifest import DIMENSIONS, Utterance
+from phonemo.corpora.ratings.table_ratings import COLUMNS as RATINGS
+from phonemo.corpora.ratings.table_ratings import TableRatings
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading, is_shadow, listing
 from phonemo.corpora.readers.emotion_names import EmotionNames
 from phonemo.corpora.readers.formats.folder_names import part_of, split_names
@@ -48,7 +52,10 @@ CARD = CorpusCard(
 COLUMNS = (
     *("file", "emotion", "id", "speaker", "gender", "session", "dialog", "language"),
     *("transcript", "style", "start", "end", "duration", "channel", "split"),
+    *RATINGS,
 )
+#: A table needs one of these columns.
+_CONTENT = ("emotion", "transcript", *DIMENSIONS)
 #: Columns whose text is used as it is.
 _FREE = ("speaker", "session", "dialog")
 #: Other names of the column split.
@@ -108,17 +115,19 @@ class TableReader:
         Raises:
             CorpusError: a missing column, or an invalid cell, with its line.
         """
+        ratings = TableRatings(str(path), self.names.convert)
         try:
             with path.open("rb") as stream:
                 table = read_table(str(path), stream, COLUMNS, required=("file",))
-                rows = self._rows(path, root, table)
+                rows = self._rows(path, root, table, ratings)
         except ManifestError as error:
             raise CorpusError(str(error)) from error
         except OSError as error:
             raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
         if not rows:
             raise CorpusError(f"{path}: expected rows below the header, got none")
-        return CorpusReading(tuple(_with_splits(rows)), notes=self.notes())
+        utterances = tuple(ratings.apply(_with_splits(rows)))
+        return CorpusReading(utterances, notes=self.notes(), warnings=ratings.warnings())
 
     def notes(self) -> tuple[str, ...]:
         """Lines about renamed emotions, unused columns and found files, of all tables read."""
@@ -132,7 +141,9 @@ class TableReader:
             lines.append(f"recordings found by the end of their path: {self._moved}")
         return tuple(lines)
 
-    def _rows(self, path: Path, root: Path, table: Table) -> list[tuple[Utterance, str | None]]:
+    def _rows(
+        self, path: Path, root: Path, table: Table, ratings: TableRatings
+    ) -> list[tuple[Utterance, str | None]]:
         if table.header:
             raise CorpusError(f"{path}: expected a table, got a manifest; use it as it is")
         columns = set(table.columns)
@@ -140,17 +151,17 @@ class TableReader:
         for row in table:
             columns |= row.cells.keys()
             part = self._part(row)
-            rows.append((self._utterance(row, path.parent, root), part))
+            rows.append((self._utterance(row, path.parent, root, ratings), part))
         if rows or table.columns:
             self._require_content(path, table, columns)
         return rows
 
     def _require_content(self, path: Path, table: Table, columns: Collection[str]) -> None:
-        if not {"emotion", "transcript"} & set(columns):
+        if not set(_CONTENT) & set(columns):
             got = _listed(map(_with_hint, table.columns))
             raise CorpusError(
-                f"{path}:1: expected a column 'emotion' or 'transcript', whose cells may be empty, "
-                f"got {got}"
+                f"{path}:1: expected a column 'emotion', 'arousal' (or another dimension) or "
+                f"'transcript', whose cells may be empty, got {got}"
             )
 
     def _part(self, row: TableRow) -> str | None:
@@ -167,7 +178,9 @@ class TableReader:
             self._other_splits[named] += 1
         return part
 
-    def _utterance(self, row: TableRow, folder: Path, root: Path) -> Utterance:
+    def _utterance(
+        self, row: TableRow, folder: Path, root: Path, ratings: TableRatings
+    ) -> Utterance:
         cells, where = row.cells, row.where
         if not cells.get("file"):
             raise CorpusError(f"{where}: column 'file' is empty")
@@ -185,6 +198,7 @@ class TableReader:
         }
         name = self._unique(cell(cells, "id") or _id(file, cells, fields), where)
         fields |= {column: cell(cells, column) for column in _FREE}
+        fields |= ratings.read(name, cells, where)
         return Utterance(id=name, file=file, **fields)
 
     def _file(self, name: str, folder: Path, root: Path) -> str:

@@ -50,6 +50,7 @@ def read_known(
                 speaker_in_stem(pattern, path) if pattern else speaker or recording.speaker,
                 language or recording.language,
                 gender=recording.gender,
+                intensity=recording.intensity,
                 transcript=recording.transcript if language in (None, recording.language) else None,
             )
         )

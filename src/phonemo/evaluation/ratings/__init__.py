@@ -1,0 +1,1 @@
+"""Scores against raters: concordance of dimensions, divergence from votes, texts and plots."""
