@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from phonemo.annotations.call_summary import summarize, with_summary
 from phonemo.annotations.prediction import Prediction, Segment
+from phonemo.annotations.summary.call_summary import summarize, with_summary
 
 ANGER = {"anger": 0.8, "neutral": 0.2}
 CALM = {"anger": 0.1, "neutral": 0.9}

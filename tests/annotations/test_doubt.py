@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from phonemo.annotations.call_summary import summarize
 from phonemo.annotations.doubt import with_doubt
 from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, Word
 from phonemo.annotations.subtitles import read_subtitles
+from phonemo.annotations.summary.call_summary import summarize
 from phonemo.annotations.writers import BY_FILE, csv_head, csv_rows, rttm, srt, textgrid, webvtt
 
 LABELS = ["anger", "calm"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from phonemo.annotations import turn_objects
-from phonemo.annotations.call_summary import with_summary
 from phonemo.annotations.prediction import Prediction, Segment, Word
+from phonemo.annotations.summary.call_summary import with_summary
 from phonemo.annotations.turn_objects import convert_turns
 from phonemo.annotations.turns import Turn, open_turns, read_turns
 from phonemo.annotations.writers import json_file

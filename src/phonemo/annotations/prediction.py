@@ -1,18 +1,15 @@
-"""Predictions and their export to pandas.
-
-pandas is an optional dependency, imported on use; its data frames have audformat's index.
-"""
+"""Predictions: of a recording, its segments, words and phonemes, and as a data frame."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from phonemo.annotations.data_frames import build_frame
 from phonemo.annotations.dimensions import Dimensions, dimension_names
-from phonemo.annotations.party_summary import CallSummary
-from phonemo.errors import MissingExtraError, UsageError
+from phonemo.annotations.summary.party_summary import CallSummary
+from phonemo.errors import UsageError
 from phonemo.labels import rescale_scores
 
 #: The warning of a prediction whose highest score is below the model's threshold.
@@ -210,7 +207,7 @@ class Prediction:
         channels: for ``channels="split"``, the prediction of each channel with sound.
         turns_skipped: reason -> number of turns skipped for it: "no_length", "beyond_end",
             "too_short", "not_finite"; empty without turns.
-        summary: the summary by party, where phonemo.annotations.call_summary added it.
+        summary: the summary by party, where phonemo.annotations.summary.call_summary added it.
         dimensions: arousal and valence, as for a segment.
     """
 
@@ -432,7 +429,6 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     Raises:
         MissingExtraError: pandas is not installed.
     """
-    pandas = _import_pandas()
     segments = [
         (name, prediction, segment)
         for name, recording in answers
@@ -464,23 +460,8 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     if any(channels):
         columns.append("channel")
         rows = [[*row, number] for row, number in zip(rows, channels, strict=True)]
-    frame = pandas.DataFrame(
-        rows, columns=columns, index=_build_index(pandas, segments), dtype=object
-    )
-    return frame.astype(dict.fromkeys([*emotions, *names, "speech_ratio"], "float64"))
-
-
-def _build_index(pandas: Any, segments: list[tuple[str, Prediction, Segment]]) -> Any:
-    files = pandas.array([name for name, _, _ in segments], dtype="string")
-    starts = _to_timedelta(pandas, [segment.start for _, _, segment in segments])
-    ends = _to_timedelta(pandas, [segment.end for _, _, segment in segments])
-    return pandas.MultiIndex.from_arrays([files, starts, ends], names=["file", "start", "end"])
-
-
-def _to_timedelta(pandas: Any, seconds: list[float]) -> Any:
-    """Convert to integer nanoseconds first: pandas truncates float seconds."""
-    nanoseconds = [round(second * 1e9) for second in seconds]
-    return pandas.to_timedelta(pandas.Series(nanoseconds, dtype="int64"), unit="ns")
+    places = [(name, segment.start, segment.end) for name, _, segment in segments]
+    return build_frame(rows, columns, places, [*emotions, *names, "speech_ratio"])
 
 
 def _build_row(prediction: Prediction, segment: Segment, emotions: list[str]) -> list[Any]:
@@ -495,10 +476,3 @@ def _build_row(prediction: Prediction, segment: Segment, emotions: list[str]) ->
         phonemes,
         " ".join(prediction.warnings),
     ]
-
-
-def _import_pandas() -> Any:
-    try:
-        return importlib.import_module("pandas")
-    except ImportError as error:
-        raise MissingExtraError("a data frame", "pandas") from error

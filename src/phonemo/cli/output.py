@@ -109,7 +109,7 @@ def _finished(result: Prediction, options: OutputOptions) -> Prediction:
     result = result.narrowed(options.labels, None)
     result = result if options.dimensions else result.without_dimensions()
     if options.summary:
-        from phonemo.annotations.call_summary import with_summary
+        from phonemo.annotations.summary.call_summary import with_summary
 
         result = with_summary(result)
     return result.narrowed((), options.top_k)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, BinaryIO
 
-from phonemo.annotations.call_summary import with_summary
 from phonemo.annotations.prediction import Prediction
+from phonemo.annotations.summary.call_summary import with_summary
 from phonemo.audio import Channels, Waveform
 from phonemo.runtime.adaptation.pool import Vectors
 from phonemo.runtime.parts.channel_predictions import combine_channels, on_channel

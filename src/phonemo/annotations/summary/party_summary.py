@@ -1,4 +1,4 @@
-"""The types of a call's summary, as plain data; ``phonemo.annotations.call_summary`` makes them."""
+"""The types of a call's summary, as plain data; ``summary.call_summary`` makes them."""
 
 from __future__ import annotations
 

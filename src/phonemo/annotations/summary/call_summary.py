@@ -13,8 +13,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.annotations.party_summary import CallSummary, Moment, PartySummary, TrendPart
 from phonemo.annotations.prediction import Prediction, Segment, segments_of, time_shares
+from phonemo.annotations.summary.party_summary import CallSummary, Moment, PartySummary, TrendPart
 
 #: The trend has at most this many parts, none shorter than ``_LEAST_PART`` seconds.
 TREND_PARTS = 6
