@@ -105,7 +105,7 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
     names = ["corpora", "prepare", "merge", "inspect", "train", "pretrain", "probe", "script"]
     names += ["evaluate", "predict", "adapt", "batch", "serve", "init-corpus", "finetune", "page"]
     names += ["export", "shrink", "push", "card", "ablate", "cross", "calibrate"]
-    names += ["transfer", "dimensions", "fit-head", "report", "compare"]
+    names += ["transfer", "dimensions", "phonemes", "fit-head", "report", "compare"]
     assert [line.split()[0] for line in commands] == names
     assert all(line.endswith(".") and not line.endswith("...") for line in commands)
 

@@ -164,7 +164,9 @@ def test_each_recording_gets_a_file_matching_the_library(here, recognizer, forma
     assert sorted(path.name for path in Path("out").iterdir()) == [f"short{suffix}", f"ten{suffix}"]
     for name in ("ten", "short"):
         text = Path(f"out/{name}{suffix}").read_text(encoding="utf-8")
-        expected = write(f"{name}.wav", recognizer.predict(f"{name}.wav"))
+        found = recognizer.predict(f"{name}.wav")
+        found = found if format == "json" else found.without_dimensions()
+        expected = write(f"{name}.wav", found)
         if format == "json":
             message, expected = json.loads(text), json.loads(expected)
             assert same(message.pop("scores"), expected.pop("scores"))
@@ -176,7 +178,8 @@ def test_each_recording_gets_a_file_matching_the_library(here, recognizer, forma
 @pytest.mark.parametrize("format", sorted(set(WRITERS) - {"json"}))
 def test_one_recording_goes_to_standard_output(here, recognizer, format):
     result = predict("short.wav", "--format", format)
-    expected = WRITERS[format][1]("short.wav", recognizer.predict("short.wav"))
+    found = recognizer.predict("short.wav").without_dimensions()  # tiers on request
+    expected = WRITERS[format][1]("short.wav", found)
     assert (result.code, result.out, result.err) == (0, expected, "")
 
 
@@ -305,7 +308,10 @@ def test_turns_come_from_rttm_and_textgrid_and_go_to_them(here, recognizer):
     text = line.format(1, 2, "Ann") + line.format(4, 4, "Bob")
     Path("t.rttm").write_text(text, encoding="utf-8")
     result = predict("ten.wav", "--turns", "t.rttm", "--format", "textgrid")
-    assert (result.code, result.out) == (0, writers.textgrid("ten.wav", expected))
+    assert (result.code, result.out) == (
+        0,
+        writers.textgrid("ten.wav", expected.without_dimensions()),
+    )
     assert 'name = "speaker"' in result.out
     # A TextGrid's tiers are its speakers, so its own answer with two of them is read back.
     head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n10\n<exists>\n2\n'

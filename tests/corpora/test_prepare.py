@@ -223,6 +223,7 @@ class TestCounts:
             "rakshak": (None, None),
             "emotiontts": (300, 15),
             "csv": (None, None),
+            "msp-podcast": (None, None),
             "audformat": (None, None),
             "lhotse": (None, None),
             "textgrid": (None, None),

@@ -89,6 +89,7 @@ def stored(tmp_path, made):
 
 
 def test_results_have_the_section_and_the_picture(tmp_path):
+    pytest.importorskip("matplotlib")
     results, page = stored(tmp_path, study()), tmp_path / "RESULTS.md"
     report.write_results(results, page)
     text = page.read_text(encoding="utf-8")
@@ -103,6 +104,7 @@ def test_results_have_the_section_and_the_picture(tmp_path):
 
 
 def test_an_outdated_picture_is_stale(tmp_path):
+    pytest.importorskip("matplotlib")
     results, page = stored(tmp_path, study()), tmp_path / "RESULTS.md"
     report.write_results(results, page)
     picture = tmp_path / "docs" / "images" / "emotional-phonemes.png"

@@ -268,7 +268,7 @@ class _StatsCounter:
             return
         self.audio_seconds += rows[0]["seconds"]
         for row in rows:
-            self.labels[row["label"]] += 1
+            self.labels.update([] if row["label"] is None else [row["label"]])
             self.warnings.update(row["warnings"])
 
     def result(self) -> PartStats:

@@ -92,8 +92,8 @@ Said = Annotated[
 Decoding = Annotated[
     str | None,
     typer.Option(
-        metavar="best-path|language-model",
-        help="How phonemes are recognized. Default: with the bundle's language model, if any.",
+        metavar="<name>",
+        help="Phoneme decoding: best-path, or language-model, the default of bundles with one.",
     ),
 ]
 Edges = Annotated[
