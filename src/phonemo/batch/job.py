@@ -138,7 +138,7 @@ class PartStats(_JobModel):
     work_seconds: float = 0.0
     """Wall time of the part in its worker."""
     labels: dict[str, int] = Field(default_factory=dict)
-    """Rows by emotion; a recording without speech has none, one whose channels are split several."""
+    """Rows by emotion; without speech there is none, and split channels have several."""
     errors: dict[str, int] = Field(default_factory=dict)
     """Counts by error code."""
     warnings: dict[str, int] = Field(default_factory=dict)

@@ -276,9 +276,9 @@ def phonemes(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Measure which phonemes carry the emotion, and whether corpora agree.
+    """Measure which phonemes carry the emotion, by corpus.
 
-    Writes phonemes.json, phonemes.csv and phonemes.png. Features are cached: an interrupted run
+    Tests whether corpora agree. Writes phonemes.json, phonemes.csv and phonemes.png. Features are cached: an interrupted run
     goes on where it stopped.
     """
     needs_torch("measuring phonemes")
