@@ -278,8 +278,8 @@ def phonemes(
 ) -> None:
     """Measure which phonemes carry the emotion, by corpus.
 
-    Tests whether corpora agree. Writes phonemes.json, phonemes.csv and phonemes.png. Features are cached: an interrupted run
-    goes on where it stopped.
+    It is also tested whether the corpora agree. Writes phonemes.json, phonemes.csv and
+    phonemes.png. Features are cached: an interrupted run goes on where it stopped.
     """
     needs_torch("measuring phonemes")
     from phonemo.evaluation.phonemes.phoneme_chart import plot_phonemes
