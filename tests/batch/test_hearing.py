@@ -85,6 +85,18 @@ def test_results_equal_those_of_predict(tmp_path, files, recognizer, changes, mo
     )
 
 
+def test_a_recording_without_speech_has_no_label_and_is_counted(tmp_path):
+    import numpy as np
+    import soundfile
+
+    path = tmp_path / "silent.wav"
+    soundfile.write(path, np.zeros(16000), 16000)
+    planned(tmp_path, [str(path)])
+    tally = make_worker(tmp_path).recognize(0)
+    assert [(row["label"], row["unsure"]) for row in rows(tmp_path)] == [(None, True)]
+    assert (tally.labels, tally.failed) == ({"no_speech": 1}, 0)
+
+
 def test_both_formats_hold_the_same_rows_and_pandas_reads_the_folder(tmp_path, files):
     parquet = pytest.importorskip("pyarrow.parquet")
     pandas = pytest.importorskip("pandas")

@@ -584,3 +584,17 @@ def test_a_format_without_a_place_for_the_summary_is_wrong_usage(here, format):
     result = predict("ten.wav", "--summary", "--format", format)
     assert result.code == 2
     assert "--summary: expected --format table, jsonl, json" in result.err
+
+
+def test_a_word_in_doubt_has_a_question_mark_in_the_table():
+    from phonemo.cli.console import table_row
+
+    words = [
+        {"word": "oh", "label": "anger", "unsure": False, "scores": {"anger": 0.9}},
+        {"word": "no", "label": "anger", "unsure": True, "scores": {"anger": 0.3}},
+    ]
+    scored = {"label": "anger", "unsure": False, "scores": {"anger": 0.9}}
+    segment = {"start": 0.0, "end": 1.0, "text": "oh no", "words": words, **scored}
+    row = {"file": "a.wav", "seconds": 1.0, "segments": [segment], "warnings": [], **scored}
+    row |= {"phonemes": None, "speech_ratio": 1.0}
+    assert "    [anger] oh [anger?] no" in table_row(row)

@@ -145,16 +145,20 @@ class TestOut:
         assert again["id"][:] == ["whole", "part/1", "unknown"]
 
 
+RESULTS = ["label", "unsure", "scores", "error"]
+
+
 class TestHeard:
     def test_rows_have_the_models_predictions(self):
         model = phonemo.load(BUNDLE)
         given = dataset(("a.wav", wav(), 0), ("b.wav", b"no audio", 1), ("c.wav", wav(300), 1))
         result = predict_dataset(model, given)
-        assert result.column_names == ["audio", "emotion", "who", "label", "scores", "error"]
+        assert result.column_names == ["audio", "emotion", "who", *RESULTS]
         expected = model.predict(wav())
         assert result["label"][0] == expected.label
         assert result["scores"][0] == pytest.approx(expected.scores)
-        assert result["label"][1] is None
+        assert result["unsure"][0] == expected.unsure
+        assert (result["label"][1], result["unsure"][1]) == (None, None)
         assert "\n" not in result["error"][1]
         assert result["error"][2] is None
 
@@ -171,7 +175,7 @@ class TestHeard:
     def test_existing_columns_are_not_overwritten(self):
         given = dataset(("a.wav", wav(), 0)).rename_column("who", "label")
         made = predict_dataset(phonemo.load(BUNDLE), given)
-        added = ["predicted_label", "predicted_scores", "predicted_error"]
+        added = [f"predicted_{name}" for name in RESULTS]
         assert made.column_names == [*given.column_names, *added]
         assert made["label"] == given["label"]
         with pytest.raises(UsageError, match="already has a column 'predicted_error'"):

@@ -37,6 +37,7 @@ class TestAudformat:
         (_, short), (_, long) = answers
         assert len(frame) == len(short.segments) + len(long.segments)
         assert frame["emotion"].iloc[0] == short.label
+        assert bool(frame["unsure"].iloc[0]) == short.unsure
         assert frame[short.label].iloc[0] == pytest.approx(short.scores[short.label])
         assert audformat.is_segmented_index(frame.index)
 

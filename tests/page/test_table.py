@@ -133,8 +133,9 @@ def test_one_csv_and_one_json_hold_all_recordings(table):
     rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
     assert [row["file"] for row in rows] == ["'=cmd.wav", "b,2.wav", "b,10.wav", "静.wav", "z.wav"]
     assert [row["label"] for row in rows] == ["anger", "anger", "anger", "", ""]
-    assert [row["unsure"] for row in rows] == ["true", "false", "true", "false", ""]
+    assert [row["unsure"] for row in rows] == ["true", "false", "true", "true", ""]
     assert [row["score_anger"] for row in rows] == ["0.5", "0.9", "0.7", "0.3", ""]
+    assert {row["origin"] for row in rows} == {"file"}
     assert rows[3]["warnings"] == "no_speech silent"
     assert (rows[4]["error_code"], rows[4]["error"]) == ("invalid_audio", "z.wav: no")
     entries = json.loads(found["phonemo-session.json"])
@@ -165,3 +166,31 @@ def test_channels_that_were_recognized_apart_have_rows_of_their_own(page, answer
         ("call.wav", "1"),
         ("call.wav", "2"),
     ]
+
+
+DOUBTS = [
+    ({"warnings": ["timeline_differs"]}, True),
+    ({"mixture": {"anger": 0.28, "fear": 0.2}}, True),
+    ({"label": None}, True),
+    ({"channels": [{"label": "anger", "warnings": ["unsure"], "scores": {}}]}, True),
+    ({}, False),
+]
+
+
+def test_each_kind_of_doubt_is_filtered_and_exported(page):
+    sure = {"label": "anger", "scores": {"anger": 0.9}, "warnings": []}
+    jobs = [
+        {"name": "a", "state": "done", "error": None, "origin": "sample", "prediction": sure | more}
+        for more, _ in DOUBTS
+    ]
+    doubtful = page.evaluate(
+        "jobs => import('/web/tablerows.js').then(table => jobs.map(table.isDoubtful))", jobs
+    )
+    assert doubtful == [doubt for _, doubt in DOUBTS]
+    text = page.evaluate(
+        "jobs => import('/web/sessionexport.js').then(({ sessionCsv }) => sessionCsv(jobs))", jobs
+    )
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert {row["origin"] for row in rows} == {"sample"}
+    assert rows[1]["mixture"] == "anger=0.28 fear=0.2"
+    assert (rows[2]["label"], rows[2]["unsure"]) == ("", "true")

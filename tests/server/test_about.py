@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import onnxruntime
 import pytest
@@ -253,3 +254,30 @@ def test_the_example_form_works_with_the_packaged_model(described):
             parts.append(part(name, str(example).encode()))
     with served(settings()) as found:
         assert ask(found.port, PATH, "POST", form(*parts), KIND).status == 200
+
+
+def test_each_error_code_of_the_documentation_is_in_openapi(described):
+    page = (Path(__file__).parents[2] / "docs/server.md").read_text()
+    rows = re.findall(r"^\| (?:4|5)\d\d[\d, ]* \| ([^|]*) \|", page, re.MULTILINE)
+    codes = {code for row in rows for code in re.findall(r"`(\w+)`", row)}
+    responses = [one["responses"] for path in described["paths"].values() for one in path.values()]
+    known = json.dumps(responses)
+    missing = {code for code in codes if f'"{code}"' not in known}
+    assert missing == {"not_found", "method_not_allowed"}, "those are of no operation"
+
+
+def test_a_slash_too_many_is_no_redirect(port):
+    """A redirect is an empty answer to curl, and leads from https to http behind a proxy."""
+    found = ask(port, f"{PATH}/", "POST")
+    assert found.told == (405, "method_not_allowed") or found.status == 404
+    assert "location" not in found.headers
+
+
+def test_a_file_of_the_page_can_only_be_read(port):
+    assert ask(port, "/web/index.html", "POST").headers["Allow"] == "GET, HEAD"
+
+
+def test_all_methods_of_an_address_are_named(port):
+    refused = ask(port, PATH)
+    assert refused.headers["Allow"] == "POST, PUT"
+    assert "expected POST or PUT, got GET" in refused.data["error"]["message"]

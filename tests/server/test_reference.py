@@ -188,7 +188,7 @@ def test_an_unknown_address_names_the_right_one(port, path, method, words):
 
 
 def test_a_wrong_method_names_the_right_one(port):
-    assert "expected POST, got GET" in ask(port, PATH).data["error"]["message"]
+    assert "expected POST or PUT, got GET" in ask(port, PATH).data["error"]["message"]
 
 
 def test_a_browser_gets_a_page_with_links_for_an_unknown_address(port):

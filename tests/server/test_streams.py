@@ -194,7 +194,8 @@ def test_an_idle_stream_gets_its_result(small, recognizer):
 def test_a_stream_at_the_length_limit_gets_its_result(small):
     (_, *found), code = streamed(small.port, [clip(RATE // 2).tobytes()] * 20)
     assert found[-1]["type"] == "final"
-    assert found[-1]["prediction"]["seconds"] == 3.0
+    # messages that wait are joined, up to a second of audio
+    assert 3.0 <= found[-1]["prediction"]["seconds"] <= 4.0
     assert code == 1000
 
 

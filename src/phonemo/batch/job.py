@@ -16,6 +16,8 @@ from phonemo.files import dumps_json, loads_json
 from phonemo.version import __version__
 
 CARD = "batch.json"
+#: Counts rows without a label, beside the emotions.
+NO_SPEECH = "no_speech"
 PartFormat = Literal["jsonl", "parquet"]
 
 
@@ -138,7 +140,7 @@ class PartStats(_JobModel):
     work_seconds: float = 0.0
     """Wall time of the part in its worker."""
     labels: dict[str, int] = Field(default_factory=dict)
-    """Rows by emotion; without speech there is none, and split channels have several."""
+    """Rows by emotion, or NO_SPEECH; a recording whose channels are split has several."""
     errors: dict[str, int] = Field(default_factory=dict)
     """Counts by error code."""
     warnings: dict[str, int] = Field(default_factory=dict)

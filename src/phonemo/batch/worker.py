@@ -21,7 +21,7 @@ from typing import Any
 
 from phonemo.annotations.prediction import Prediction
 from phonemo.batch.fetch import Fetched, fetched, release
-from phonemo.batch.job import BatchOptions, PartStats
+from phonemo.batch.job import NO_SPEECH, BatchOptions, PartStats
 from phonemo.batch.job_profile import read_profile
 from phonemo.batch.plan import BatchItem, read_part
 from phonemo.batch.rows import Row, failed_row, part_name, rows_of, writing_rows
@@ -268,7 +268,7 @@ class _StatsCounter:
             return
         self.audio_seconds += rows[0]["seconds"]
         for row in rows:
-            self.labels.update([] if row["label"] is None else [row["label"]])
+            self.labels[row["label"] or NO_SPEECH] += 1
             self.warnings.update(row["warnings"])
 
     def result(self) -> PartStats:

@@ -210,11 +210,15 @@ def _scored(segment: Mapping[str, Any]) -> str:
     return f"{label} {segment['scores'][label]:.0%}{'?' * segment['unsure']}"
 
 
+def _word_label(word: Mapping[str, Any]) -> str:
+    return f"{word['label']}{'?' * word['unsure']}" if "label" in word else ""
+
+
 def _text_lines(segment: Mapping[str, Any]) -> Iterator[str]:
-    """Format a transcript; where its words' emotions differ, each stands before its words."""
+    """Format a transcript; where its words' emotions differ, or doubt, each stands before them."""
     from phonemo.errors import safe_text
 
-    runs = groupby(segment.get("words", ()), key=lambda word: word.get("label", ""))
+    runs = groupby(segment.get("words", ()), key=_word_label)
     parts = [(label, " ".join(word["word"] for word in words)) for label, words in runs]
     if len(parts) > 1:
         yield "    " + safe_text(" ".join(f"[{label}] {text}" for label, text in parts))

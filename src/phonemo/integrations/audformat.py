@@ -20,8 +20,8 @@ TABLE = "emotion"
 def to_audformat(answers: Iterable[tuple[str, Prediction]], name: str = "phonemo") -> Any:
     """Convert predictions to an ``audformat.Database`` with a table "emotion", a row per segment.
 
-    Its columns are emotion (a scheme with the labels), a score from 0 to 1 for each emotion,
-    speaker, if known, and arousal and valence, 0 to 1, where the model has them.
+    Its columns are emotion (a scheme with the labels), unsure, a score from 0 to 1 for each
+    emotion, speaker, if known, and arousal and valence, 0 to 1, where the model has them.
     ``database.save(folder)`` writes it.
 
     Args:
@@ -45,11 +45,17 @@ def to_audformat(answers: Iterable[tuple[str, Prediction]], name: str = "phonemo
         description="Emotions predicted by a network; no human labels.",
     )
     database.schemes["emotion"] = audformat.Scheme(labels=emotions)
+    database.schemes["unsure"] = audformat.Scheme("bool")
     database.schemes["score"] = audformat.Scheme("float", minimum=0, maximum=1)
     database.schemes["speaker"] = audformat.Scheme("str")
     database.raters["phonemo"] = audformat.Rater("machine")
     table = database[TABLE] = audformat.Table(frame.index)
-    schemes = {"emotion": "emotion", **dict.fromkeys(emotions, "score"), "speaker": "speaker"}
+    schemes = {
+        "emotion": "emotion",
+        "unsure": "unsure",
+        **dict.fromkeys(emotions, "score"),
+        "speaker": "speaker",
+    }
     dimensions = dimension_names(prediction.dimensions for _, prediction in pairs)
     if dimensions:
         derived = "derived from the emotions' scores by published norms"

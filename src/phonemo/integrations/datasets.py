@@ -40,7 +40,7 @@ _ENDING = re.compile(r"\.[A-Za-z0-9]{1,5}")
 #: Utterance fields that dataset columns can be mapped to.
 _TEXT_FIELDS = ("speaker", "transcript", "language")
 #: What ``predict_rows`` yields.
-_RESULTS = ("label", "scores", "error")
+_RESULTS = ("label", "unsure", "scores", "error")
 
 
 def from_datasets(
@@ -136,16 +136,17 @@ def predict_rows(
         audio: the column with the recordings.
 
     Yields:
-        A dictionary with ``label``, ``scores`` and ``error``. A failed row has a one-line error
-        and None in the others.
+        A dictionary with ``label``, ``unsure``, ``scores`` and ``error``. Without speech, the label
+        is None. A failed row has a one-line error and None in the others.
     """
     for row in _without_decoding(dataset, audio):
         try:
             prediction = model.predict(_source(row, audio))
         except PhonemoError as error:
-            yield {"label": None, "scores": None, "error": str(error)}
+            yield {"label": None, "unsure": None, "scores": None, "error": str(error)}
         else:
-            yield {"label": prediction.label, "scores": prediction.scores, "error": None}
+            found = {"label": prediction.label, "unsure": prediction.unsure}
+            yield {**found, "scores": prediction.scores, "error": None}
 
 
 def predict_dataset(
@@ -157,8 +158,8 @@ def predict_dataset(
         model: a model from phonemo.load.
         dataset: one split, a Dataset.
         audio: the column with the recordings.
-        prefix: goes before the names ``label``, ``scores`` and ``error``; None is "predicted_" for
-            a dataset that has one of these columns, and nothing for any other.
+        prefix: goes before the names of these columns; None is "predicted_" for a dataset
+            that has one of them, and nothing for any other.
 
     Raises:
         UsageError: the dataset streams (use ``predict_rows``), or already has such columns.
@@ -170,7 +171,8 @@ def predict_dataset(
     results = list(predict_rows(model, dataset, audio=audio))
     text = _datasets().Value("string")
     numbers = {name: _datasets().Value("float64") for name in model.labels}
-    types = {"label": text, "scores": numbers, "error": text}
+    flag = _datasets().Value("bool")
+    types = {"label": text, "unsure": flag, "scores": numbers, "error": text}
     for name, kind in types.items():
         column = [result[name] for result in results]
         dataset = dataset.add_column(names[name], column, feature=kind)

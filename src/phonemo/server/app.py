@@ -15,6 +15,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phonemo.runtime.recognizer import EmotionRecognizer
@@ -46,6 +47,7 @@ then `final` or `error`. `profile=NAME`, or the first text
 `{"type": "profile", "profile_json": {...}}`, applies a profile; with `adapt=true` the stream's
 windows adapt later ones, and the text `{"type": "reset"}` resets that profile."""
 _NOT_FOUND, _WRONG_METHOD = 404, 405
+_METHODS = ("GET", "POST", "PUT")
 _CODES = {_NOT_FOUND: "not_found", _WRONG_METHOD: "method_not_allowed", 400: "invalid_form"}
 
 log = logging.getLogger("phonemo.server")
@@ -91,6 +93,7 @@ def create_app(
         description=_DESCRIPTION,
         docs_url=None,  # its scripts would be loaded from a third-party host; see reference_routes
         redoc_url=None,
+        redirect_slashes=False,  # behind a proxy, a redirect leads from https to http
         openapi_url=None,  # served there too, behind a key if the config says so
         lifespan=partial(_lifespan, open_all, failed),
         exception_handlers={
@@ -189,6 +192,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == _NOT_FOUND and app.service.config.page and wants_html(request):
         return not_found_page(request, message, request.scope["request_id"])
     headers = dict(error.headers or {})
+    if methods := _methods_of(request, error):
+        headers["Allow"] = ", ".join(methods)
     return refused(ApiError(error.status_code, code, message, headers=headers), request.scope)
 
 
@@ -198,8 +203,23 @@ def _message_of(request: Request, error: HTTPException) -> str:
         addresses = list(app.openapi()["paths"])
         return unknown_address(request.url.path, addresses, app.service.config.page)
     if error.status_code == _WRONG_METHOD:
-        return wrong_method(request.method, (error.headers or {}).get("Allow", ""))
+        return wrong_method(request.method, " or ".join(_methods_of(request, error)))
     return str(error.detail)
+
+
+def _methods_of(request: Request, error: HTTPException) -> list[str]:
+    """The methods that are possible instead; Starlette names those of the first route only."""
+    first = [name for name in (error.headers or {}).get("Allow", "").split(", ") if name]
+    if not first or error.status_code != _WRONG_METHOD:
+        return []
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    routes = request.app.routes
+    found = [
+        method
+        for method, scope in scopes.items()
+        if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    ]
+    return found or first
 
 
 async def _on_unhandled_error(request: Request, error: Exception) -> Response:

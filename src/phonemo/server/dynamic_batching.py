@@ -8,11 +8,12 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 
+from phonemo.annotations.doubt import with_doubt
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import RATE, Waveform
 from phonemo.runtime.adaptation.adaptable import waveform_vectors, window_vector_steps
@@ -261,8 +262,7 @@ def _recognition_steps(
         inference.push(piece)
         yield
     inference.finish()
-    prediction = inference.answer().flag_unsure(recognizer.abstain_below)
-    return replace(prediction, warnings=(*clip.warnings, *prediction.warnings))
+    return with_doubt(inference.answer(clip.warnings), recognizer.abstain_below)
 
 
 def _seconds_of(samples: Samples) -> Iterator[Samples]:

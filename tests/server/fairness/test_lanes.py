@@ -6,14 +6,20 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from phonemo.audio import RATE, Waveform
 from phonemo.runtime.windows import PLAIN
+from phonemo.server.api_errors import ApiError
 from phonemo.server.decoders.decoder_pool import _Desk
 from phonemo.server.dynamic_batching import DynamicBatcher
 from phonemo.server.fairness.backlog import Backlog, WorkRate
 from phonemo.server.fairness.clients import CLIENT
+from phonemo.server.fairness.deadlines import deadline
+from phonemo.server.fairness.schedule import Schedule
+from phonemo.server.middleware import Meters
+from phonemo.server.settings import ServeLimits
 from tests.server.serving import Held
 from tests.tiny_bundle import make_clip
 
@@ -109,6 +115,22 @@ def test_interleaved_windows_give_the_same_prediction(recognizer):
         assert prediction.warnings == alone.warnings
 
 
+def test_the_windows_of_a_long_recording_have_the_doubt_of_the_library(recognizer):
+    """Silence has no label, and a segment below the threshold is unsure."""
+    long, silence = waveform(33.0), Waveform(np.zeros(33 * RATE, np.float32), ("silent",))
+
+    async def act():
+        async with batching() as batcher:
+            return [await batcher.recognize(recognizer, one, PLAIN) for one in (long, silence)]
+
+    found, silent = asyncio.run(act())
+    expected = recognizer.predict_waveform(long)
+    assert found.segments
+    assert [one.unsure for one in found.segments] == [one.unsure for one in expected.segments]
+    assert (silent.label, silent.unsure) == (None, True)
+    assert silent == recognizer.predict_waveform(silence)
+
+
 # Decoders -----------------------------------------------------------------------------------------
 
 
@@ -185,3 +207,18 @@ def test_a_client_is_delayed_by_others_by_no_more_than_its_own_work():
         assert backlog.seconds_until_done("a", 20.0) == pytest.approx((1020 + 10) / 2 * 0.1)
         assert backlog.audio_seconds == 1010
     assert backlog.seconds_until_done("c", 20.0) == pytest.approx(20 * 0.1), "one worker at a time"
+
+
+def test_an_idle_server_takes_a_long_recording_after_a_slow_moment():
+    """Only work measures the speed: a refusal would be repeated forever."""
+
+    async def act():
+        schedule = Schedule(ServeLimits(), 2, Meters())
+        schedule.rate.measured(1.0, 3.0)
+        async with deadline(60.0, 0.5):
+            with schedule.admission() as first:
+                first.admit(480.0)
+                with schedule.admission() as second, pytest.raises(ApiError, match="busy"):
+                    second.admit(480.0)
+
+    asyncio.run(act())

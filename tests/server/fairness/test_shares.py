@@ -189,6 +189,30 @@ def test_a_request_that_leaves_at_the_moment_of_its_grant_returns_the_bytes():
     asyncio.run(act())
 
 
+def test_requests_that_leave_together_return_all_bytes():
+    """One that is cancelled but has not run yet is granted nothing."""
+
+    async def act():
+        budget = AudioBudget(100)
+
+        async def work(size):
+            with budget.lease() as lease:
+                await lease.reserve(size)
+                await asyncio.Event().wait()
+
+        tasks = [asyncio.ensure_future(work(size)) for size in (80, 50)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (budget.used, budget.waiting) == (80, 1)
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(end) for end in ends] == [asyncio.CancelledError] * 2
+        assert (budget.used, budget.waiting) == (0, 0)
+
+    asyncio.run(act())
+
+
 # Clients ------------------------------------------------------------------------------------------
 
 
@@ -223,6 +247,12 @@ KEY = "k" * 43
 )
 def test_only_a_listed_proxy_names_its_client(proxies, headers, client):
     assert client_of(connection(headers), policy(proxies=proxies)) == client
+
+
+def test_a_listed_proxy_of_ipv4_is_known_on_a_socket_for_both():
+    found = connection({"x-forwarded-for": "1.2.3.4"})
+    found.scope["client"] = ("::ffff:10.0.0.9", 5)
+    assert client_of(found, policy(proxies=["10.0.0.9"])) == "1.2.3.4"
 
 
 def test_with_keys_a_client_is_a_valid_key():

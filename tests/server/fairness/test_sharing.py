@@ -121,10 +121,12 @@ def test_work_that_cannot_be_done_in_time_is_refused_at_once(best, told):
     """Busy and too long are two answers: only the first one is worth another try."""
     model = Held()
     with served(small(), {"held": model}) as found:
-        rate = found.service.pipeline.schedule.rate
-        rate.now, rate.best = 1e4, best
+        schedule = found.service.pipeline.schedule
+        schedule.rate.now, schedule.rate.best = 1e4, best
         recognized = len(model.heard)
-        refused = post(found.port, WAV)
+        with schedule.backlog.holding("other") as work:
+            work.audio_seconds = 1e-3
+            refused = post(found.port, WAV)
         assert refused.told == told
         assert len(model.heard) == recognized
         if told[1] == "busy":

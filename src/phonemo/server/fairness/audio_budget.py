@@ -50,6 +50,7 @@ class AudioBudget:
     def give_back(self, size: int) -> None:
         """Return bytes, and grant them to those that wait."""
         self._use(-size)
+        self._waiting.keep(lambda waiting: not waiting[1].done())  # cancelled in the same moment
         while (first := self._waiting.peek()) and self.used + first[0] <= self._total:
             size, granted = self._waiting.take()
             self._use(size)

@@ -25,6 +25,7 @@ def client_of(connection: HTTPConnection, access: AccessPolicy) -> str:
     if (digest := access.key_digest(connection.headers)) is not None:
         return f"key {digest}"
     peer = "" if connection.client is None else connection.client.host
+    peer = peer.removeprefix("::ffff:")  # an IPv4 peer of a socket for both
     forwarded = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")
     for address in reversed(forwarded[-_MOST_FORWARDED:]):
         if peer not in access.proxies or not address.strip():

@@ -47,6 +47,9 @@ class Schedule:
     def check(self, audio_seconds: float) -> None:
         """Move the deadline of the current request; refuse work that cannot be done before it.
 
+        Without other work, a recording is refused only for what this machine does at best: the
+        present speed is measured by work alone, and after a slow moment would refuse it forever.
+
         Raises:
             ApiError: too long for this server (413), or for what it has to do already (503).
         """
@@ -60,6 +63,8 @@ class Schedule:
         alone = self.backlog.seconds_alone(audio_seconds)
         if alone > deadline.seconds:
             raise _too_long(deadline, alone)
+        if not self.backlog.audio_seconds:
+            return
         raise busy(f"it would take {late:.0f} s longer than the {deadline.seconds:.0f} s that this "
                    "recording has", late)  # fmt: skip
 

@@ -92,7 +92,7 @@ request = urllib.request.Request("<URL>?phonemes=true", recording)
 request.add_header("Content-Type", "audio/wav")
 <PYTHON_KEY>with urllib.request.urlopen(request) as response:
     answer = json.load(response)
-print(answer["label"], answer["scores"])""",
+print(answer["label"], answer["unsure"], answer["scores"])""",
     SCRIPT: """\
 import { readFile } from "node:fs/promises";
 

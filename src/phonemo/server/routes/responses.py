@@ -67,6 +67,7 @@ NOT_READY: dict[int | str, dict[str, Any]] = {503: {**_STARTING, "headers": _LAT
 _BUSY = {
     **_errors(
         503,
+        ("busy", "the server is busy: no answer within 60 s; try again in 12 s"),
         ("starting", "the models are being loaded; try again in a second"),
         ("stopping", "the server stops; send it to another one"),
         ("no_space", "no room for the upload (No space left on device)"),
@@ -144,7 +145,10 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
     503: _BUSY,
     504: _errors(
         504,
-        ("deadline_exceeded", "no answer within 60 s; send a shorter recording"),
+        (
+            "deadline_exceeded",
+            "no answer within 300 s, which the recording is too long for; send a shorter one",
+        ),
         ("decoder_timeout", "my.wav: decoding takes too long; convert it to WAV or FLAC"),
     ),
 }

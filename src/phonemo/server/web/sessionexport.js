@@ -9,7 +9,8 @@ import { announce } from "./messages.js";
 import { ApiError, LocalizedError, errorMessage } from "./problems.js";
 
 const STEM = "phonemo-session";
-const COLUMNS = ["file", "state", "seconds", "channel", "label", "unsure", "score", "speech_ratio", "warnings"];
+const COLUMNS = ["file", "state", "seconds", "channel", "label", "unsure", "mixture"];
+const MORE_COLUMNS = ["score", "speech_ratio", "warnings", "origin"];
 const LAST_COLUMNS = ["model", "profile", "error_code", "error"];
 
 /**
@@ -33,7 +34,7 @@ function save(text, extension, type) {
 /** A row for each recording and, if its channels were recognized apart, one for each channel. @param {Job[]} jobs */
 export function sessionCsv(jobs) {
   const emotions = [...new Set(jobs.flatMap((job) => Object.keys(job.prediction?.scores ?? {})))].sort();
-  const header = [...COLUMNS, ...emotions.map((name) => `score_${name}`), ...LAST_COLUMNS];
+  const header = [...COLUMNS, ...MORE_COLUMNS, ...emotions.map((name) => `score_${name}`), ...LAST_COLUMNS];
   const rows = jobs.flatMap((job) => predictionsOf(job).map((prediction) => csvRow(job, prediction, emotions)));
   return csvText([header, ...rows]);
 }
@@ -52,19 +53,26 @@ function csvRow(job, prediction, emotions) {
   const { code, message } = errorOf(job) ?? {};
   return [
     ...[job.name, job.state, prediction?.seconds, prediction?.channel, label],
-    prediction?.warnings.includes("unsure"),
+    prediction && (label === null || prediction.warnings.includes("unsure")),
+    mixtureOf(prediction),
     label ? scores[label] : null,
-    ...[prediction?.speech_ratio, prediction?.warnings.join(" ")],
+    ...[prediction?.speech_ratio, prediction?.warnings.join(" "), job.origin],
     ...emotions.map((name) => scores[name]),
     ...[whole?.model, whole?.profile?.hash, code, message],
   ];
 }
 
+/** "anger=0.28 happiness=0.21": shares of time where no emotion has most of it. @param {Prediction | null} prediction */
+const mixtureOf = (prediction) =>
+  Object.entries(prediction?.mixture ?? {})
+    .map(([name, share]) => `${name}=${share}`)
+    .join(" ");
+
 /** @param {Job[]} jobs */
 export function sessionJson(jobs) {
   const rows = jobs.map((job) => {
-    const { name: file, state, prediction } = job;
-    return { file, state, prediction, error: errorOf(job) };
+    const { name: file, state, origin, prediction } = job;
+    return { file, state, origin, prediction, error: errorOf(job) };
   });
   return `${JSON.stringify(rows, null, 2)}\n`;
 }

@@ -1,12 +1,13 @@
 /** What the table of recordings shows of a job, and the order of its rows. */
 
 import { sortByScore } from "./answers.js";
-import { isSplit, knownChannels } from "./channels.js";
+import { isSplit, knownChannels, partsOf } from "./channels.js";
 import { formatClock, formatPercent } from "./format.js";
 import { emotionName, hasTranslation, language, t } from "./language.js";
 import { canRetry, errorMessage } from "./problems.js";
 
 const TOP = 3;
+const DOUBTS = ["unsure", "no_speech", "timeline_differs"];
 
 /**
  * @typedef {import("./types.js").Job} Job
@@ -28,7 +29,11 @@ export const COLUMNS = [
 
 /** Whether the label is not to be relied on. @param {Job} job */
 export const isDoubtful = ({ prediction }) =>
-  prediction !== null && ["unsure", "no_speech"].some((name) => prediction.warnings.includes(name));
+  prediction !== null && [prediction, ...partsOf(prediction)].some(isInDoubt);
+
+/** @param {Prediction} prediction a recording, or one of its channels */
+const isInDoubt = ({ label, mixture, warnings }) =>
+  label === null || Boolean(mixture) || DOUBTS.some((name) => warnings.includes(name));
 
 /** @param {Prediction} prediction */
 const hasNoSpeech = ({ label, warnings }) => label === null || warnings.includes("no_speech");

@@ -291,6 +291,7 @@ export const EN = {
   "table.channels.split": "{count} apart",
   "table.channels.mix": "mixed",
   "doubt.unsure": "unsure",
+  "doubt.timeline_differs": "whole and parts differ",
   "doubt.no_speech": "no speech",
   "doubt.silent": "silent",
   "doubt.clipped": "clipped",

@@ -291,6 +291,7 @@ export const ZH = {
   "table.channels.split": "{count} 个分开",
   "table.channels.mix": "混合",
   "doubt.unsure": "不确定",
+  "doubt.timeline_differs": "整段与各段不同",
   "doubt.no_speech": "无语音",
   "doubt.silent": "无声",
   "doubt.clipped": "削波",
