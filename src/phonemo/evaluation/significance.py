@@ -418,9 +418,15 @@ def with_dimensions(
         return found
     count = len(pair.clusters)
     signs, exact = _draw_swaps(count)
-    scores = {name: _ccc_difference(pair, columns, signs) for name, columns in pair.scores.items()}
+    scores = {
+        name: _ccc_difference(pair, columns, signs)
+        for name, columns in pair.scores.items()
+        if np.isfinite(mean_ccc(pair.first[:, :, columns].sum(axis=0))).all()  # the ratings vary
+    }
     if found is not None:
         return replace(found, scores=found.scores | scores)
+    if not scores:
+        raise ResultError("expected ratings that vary, got constant ones; their CCC is undefined")
     unit = unit_of(pair.clusters)
     return Comparison(scores, (), (), pair.utterances, count, unit, len(signs), exact)
 
