@@ -3,9 +3,9 @@
 The network has 50 frames a second, each over 65 ms, so a boundary from its posteriors is right to
 within a frame or so. Within 20 ms of it the spectrum usually changes fastest where one phoneme
 gives way to the next; the boundary is moved there. That is the classical refinement of an aligner
-(Hosom 2009). Nothing is trained, but the constants below were chosen with a look at hand-made times:
-the best of 15 combinations of spectral distance, reach and penalty on all of EmoDB (medians of the
-15: 7.6 to 11.8 ms; without refinement 13.4).
+(Hosom 2009). Nothing is trained, but the constants were chosen with a look at hand-made times: the
+best of 15 combinations of spectral distance, reach and penalty on all of EmoDB's hand-made times
+(medians of the 15: 7.6 to 11.8 ms; without refinement 13.4).
 """
 
 from __future__ import annotations
