@@ -138,8 +138,8 @@ def _sums(
         speakers = segments.speaker[gains.rows]
         known = ~np.isnan(gains.bits)
         sums[symbol] = (
-            np.bincount(speakers, weights=np.nan_to_num(gains.bits), minlength=count),
-            np.bincount(speakers, weights=known.astype(np.float64), minlength=count),
+            np.bincount(speakers[known], gains.bits[known], count).astype(np.float64),
+            np.bincount(speakers[known], minlength=count).astype(np.float64),
         )
     return sums
 
