@@ -418,11 +418,7 @@ def with_dimensions(
         return found
     count = len(pair.clusters)
     signs, exact = _draw_swaps(count)
-    scores = {
-        name: _ccc_difference(pair, columns, signs)
-        for name, columns in pair.scores.items()
-        if np.isfinite(mean_ccc(pair.first[:, :, columns].sum(axis=0))).all()  # the ratings vary
-    }
+    scores = {name: _ccc_difference(pair, columns, signs) for name, columns in pair.scores.items()}
     if found is not None:
         return replace(found, scores=found.scores | scores)
     if not scores:
