@@ -37,8 +37,8 @@ class PairedSums:
         columns = list(range(len(self.names)))
         each = {f"ccc_{name}": [index] for index, name in enumerate(self.names)}
         every = {"ccc": columns, **each} if len(columns) > 1 else {"ccc": columns}
-        defined = np.isfinite(ccc(self.first.sum(axis=0))).all(axis=0)  # (dimension,)
-        return {name: found for name, found in every.items() if defined[found].all()}
+        values = ccc(self.first.sum(axis=0))  # (seed, dimension)
+        return {name: of for name, of in every.items() if np.isfinite(values[:, of]).all()}
 
 
 def paired_tables(
