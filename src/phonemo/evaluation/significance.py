@@ -109,7 +109,7 @@ class Comparison:
     @property
     def main(self) -> Difference:
         """The difference of UA; without emotions of the mean CCC, or the first that is defined."""
-        return next(self.scores[name] for name in ("ua", "ccc", *self.scores) if name in self.scores)
+        return next(self.scores[one] for one in ("ua", "ccc", *self.scores) if one in self.scores)
 
 
 def compare(first: PredictionTable, second: PredictionTable) -> Comparison:
