@@ -93,6 +93,18 @@ def test_a_table_of_dimensions_alone_with_its_scale(tmp_path):
     assert reading.warnings == ()
 
 
+def test_a_row_without_a_scale_takes_that_of_the_other_rows(tmp_path):
+    reading = table(tmp_path, "file,emotion,arousal,scale\na.wav,x,4,1-5\nb.wav,x,1,\n")
+    assert [row.arousal for row in reading.utterances] == [0.75, 0.0]  # 1 of 0..1 would be 1
+    (warning,) = reading.warnings
+    assert "no scale is declared for 1 rows with ratings from 1 to 1: 1..5 is assumed" in warning
+
+
+def test_a_scale_without_end_is_refused(tmp_path):
+    with pytest.raises(CorpusError, match="expected a scale such as"):
+        table(tmp_path, f"file,emotion,arousal,scale\na.wav,x,4,1-{'9' * 400}\n")
+
+
 def test_a_scale_that_is_not_declared_is_warned_about(tmp_path):
     reading = table(tmp_path, "file,emotion,arousal\na.wav,x,1\nb.wav,x,4.5\n")
     assert [row.arousal for row in reading.utterances] == [0.0, 0.875]

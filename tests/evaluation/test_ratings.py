@@ -181,6 +181,30 @@ def test_the_better_of_two_runs_is_recognized():
     assert set(found.scores) == {"ccc", "ccc_arousal", "ccc_valence"}
 
 
+def with_constant_valence(rows):
+    return [{**row, "rated": {**row["rated"], "valence": 0.5}} for row in rows]
+
+
+def test_an_undefined_concordance_is_not_compared_as_zero():
+    runs = [with_constant_valence(make_rows(noise, 1)) for noise in (0.3, 0.02)]
+    found = with_dimensions(None, *runs)
+    assert set(found.scores) == {"ccc_arousal"}
+    assert found.main.difference > 0.2
+    for row in (row for rows in runs for row in rows):
+        row["rated"]["arousal"] = 0.5
+    with pytest.raises(ResultError, match="expected ratings that vary"):
+        with_dimensions(None, *runs)
+
+
+def test_a_concordance_of_nearly_constant_ratings_stays_within_its_bounds():
+    draw = np.random.default_rng(0)
+    for _ in range(200):
+        truth = draw.uniform() * 0.99 + draw.uniform(0, 1e-5, 12)
+        predicted = truth + draw.normal(0, 1e-9, 12)
+        found = ccc(moments_of(predicted, truth).sum(axis=0))
+        assert not abs(found) > 1  # NaN where it is undefined
+
+
 def test_runs_with_other_ratings_are_not_compared():
     other = make_rows()
     other[3] = {**other[3], "rated": {"arousal": 0.1, "valence": 0.2}}

@@ -181,6 +181,16 @@ def test_boundaries_stay_in_order_and_near():
         assert left.end <= right.start
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_no_phoneme_loses_all_of_its_length(seed):
+    draw = np.random.default_rng(seed)
+    cuts = np.cumsum(draw.choice([0.01, 0.02, 0.03, 0.04], size=40))
+    levels = np.repeat(draw.uniform(0.01, 1, size=200), 160)
+    spans = [PhonemeSpan("a", *pair, 1.0) for pair in itertools.pairwise(cuts.tolist())]
+    refined = refine_spans(spans, draw.normal(size=len(levels)) * levels)
+    assert min(span.end - span.start for span in refined) > 0.0005
+
+
 @pytest.mark.parametrize("samples", [0, 100, 400])
 def test_a_recording_too_short_for_a_spectrum_keeps_its_boundaries(samples):
     spans = (PhonemeSpan("a", 0.0, samples / 16000, 1.0),)

@@ -98,6 +98,29 @@ def test_only_the_given_utterances_are_read(tmp_path):
     assert measure_information(experiment, ids, cache, seed=1)[0].utterances == len(ids)
 
 
+def test_utterances_without_an_emotion_are_not_measured_as_one(tmp_path):
+    experiment, cache = planted(tmp_path)
+    labeled = list(experiment.utterances)
+    expected = measure_information(experiment, labeled, cache, seed=1)
+    rows = dict(experiment.utterances)
+    for name in labeled[:60]:  # rated, without an agreed emotion
+        rated = {"id": f"{name}x", "emotion": None, "arousal": 0.5}
+        rows[f"{name}x"] = rows[name].model_copy(update=rated)
+        cache.clips[f"{name}x"] = cache.clips[name]
+    experiment = replace(experiment, utterances=rows)
+    assert measure_information(experiment, list(rows), cache, seed=1) == expected
+
+
+def test_one_emotion_has_no_bits(tmp_path):
+    experiment, cache = planted(tmp_path)
+    rows = {
+        name: row.model_copy(update={"emotion": "anger"})
+        for name, row in experiment.utterances.items()
+    }
+    experiment = replace(experiment, utterances=rows)
+    assert {row.bits for row in measure_information(experiment, list(rows), cache, seed=1)} == {0}
+
+
 def test_without_frozen_layers_it_is_refused(tmp_path):
     experiment, _ = planted(tmp_path)
     with pytest.raises(ProtocolError, match=r"set train\.strategy to frozen or top_k"):

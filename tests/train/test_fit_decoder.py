@@ -56,6 +56,15 @@ def test_only_training_speakers_are_counted_and_others_choose_the_settings(tmp_p
     assert model.settings.beam == 8
 
 
+@pytest.mark.parametrize("split", ["test", None])
+def test_a_manifest_without_a_test_part_is_pointed_out(tmp_path, caplog, split):
+    path, rows = corpus(tmp_path)
+    rows[-1] = rows[-1].model_copy(update={"split": split})
+    write_manifest(path, Header(corpus="buzz", root=str(tmp_path), phonemo="0"), rows)
+    fit_decoder(OnnxRecognizer.load(BUNDLE), config(path), provenance_from("buzz", rows[:1]))
+    assert ("is no test any more" in caplog.text) == (split is None)
+
+
 def test_without_speakers_to_tune_on_there_is_one_clear_error(tmp_path):
     path, rows = corpus(tmp_path)
     for lineage in (provenance_from("buzz", rows), Provenance()):

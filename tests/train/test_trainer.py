@@ -153,6 +153,21 @@ def test_a_class_without_utterances_has_a_finite_weight(folder, tmp_path):
     assert objective.class_weights.isfinite().all()
 
 
+def test_class_weights_of_votes_count_shares_even_without_any_label(folder, tmp_path):
+    """Eight utterances without an agreed emotion, whose raters chose two."""
+    trainer = make_trainer(make_config(folder, class_weights="balanced"), tmp_path)
+    votes = {EMOTIONS[0]: 3.0, EMOTIONS[1]: 1.0}
+    rows = [
+        row.model_copy(update={"emotion": None, "votes": votes})
+        for row in trainer.training.utterances[:8]
+    ]
+    targets = dataclasses.replace(trainer.training.targets, votes=True)
+    part = SpeechDataset(trainer.training.manifest, rows, targets)
+    weights = torch.tensor([1 / 6, 1 / 2, 1.0])
+    found = objective_of(trainer.settings, None, part).class_weights
+    torch.testing.assert_close(found, weights / weights.mean())
+
+
 def test_a_loss_that_is_no_number_stops_the_training(folder, tmp_path):
     trainer = make_trainer(make_config(folder), tmp_path)
     with torch.no_grad():

@@ -108,8 +108,8 @@ class Comparison:
 
     @property
     def main(self) -> Difference:
-        """The difference of UA, or of the mean CCC where no utterance has an emotion."""
-        return self.scores["ua"] if "ua" in self.scores else self.scores["ccc"]
+        """The difference of UA; without emotions of the mean CCC, or the first that is defined."""
+        return next(self.scores[one] for one in ("ua", "ccc", *self.scores) if one in self.scores)
 
 
 def compare(first: PredictionTable, second: PredictionTable) -> Comparison:
@@ -383,7 +383,8 @@ def comparison_data(first: Metrics, second: Metrics, found: Comparison) -> dict[
 
 def verdict(found: Comparison) -> str:
     """Summarize the comparison of UA, or without emotions of the mean CCC, in one sentence."""
-    name, main = "UA" if "ua" in found.scores else "mean CCC", found.main
+    name = "UA" if "ua" in found.scores else "mean CCC" if "ccc" in found.scores else "CCC"
+    main = found.main
     if main.p is None:
         return f"{name}: a single speaker allows no conclusion about others"
     if main.p >= 0.05:
@@ -421,6 +422,8 @@ def with_dimensions(
     scores = {name: _ccc_difference(pair, columns, signs) for name, columns in pair.scores.items()}
     if found is not None:
         return replace(found, scores=found.scores | scores)
+    if not scores:
+        raise ResultError("expected ratings that vary, got constant ones; their CCC is undefined")
     unit = unit_of(pair.clusters)
     return Comparison(scores, (), (), pair.utterances, count, unit, len(signs), exact)
 

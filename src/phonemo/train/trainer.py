@@ -319,13 +319,22 @@ def _class_weights(config: TrainConfig, training: SpeechDataset) -> Tensor | Non
     weigh = _WEIGHTS[config.class_weights]
     if weigh is None:
         return None
-    labels = [training.targets.label(utterance) for utterance in training.utterances]
-    known = torch.tensor([label for label in labels if label >= 0])
-    counts = torch.bincount(known, minlength=len(training.targets.labels))
+    counts = _target_counts(training)
     if not len(counts):
         return None
-    weights = weigh(counts.clamp(min=1).float())
+    weights = weigh(counts.clamp(min=1))
     return weights / weights.mean()
+
+
+def _target_counts(training: SpeechDataset) -> Tensor:
+    """How much of the emotion targets each emotion has, (emotion,): utterances, or their shares."""
+    targets = training.targets
+    if targets.votes:
+        shares = [torch.from_numpy(targets.distribution(row)) for row in training.utterances]
+        return torch.stack(shares).sum(dim=0)
+    labels = [targets.label(utterance) for utterance in training.utterances]
+    known = torch.tensor([label for label in labels if label >= 0], dtype=torch.long)
+    return torch.bincount(known, minlength=len(targets.labels)).float()
 
 
 def _arguments(config: TrainConfig, folder: Path, seed: int) -> TrainingArguments:

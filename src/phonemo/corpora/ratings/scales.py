@@ -40,7 +40,7 @@ def to_unit(value: float, scale: Scale) -> float:
 def parse_scale(text: str) -> Scale:
     """Parse a declared scale such as "1-5", "-1..1" or "[1, 7]"; CorpusError for another text."""
     match = _SCALE.fullmatch(text.strip().lower())
-    if match is None or not float(match[1]) < float(match[2]):
+    if match is None or not -math.inf < float(match[1]) < float(match[2]) < math.inf:
         raise CorpusError(f"expected a scale such as 1-5 or -1..1, got {safe_name(repr(text))}")
     return float(match[1]), float(match[2])
 

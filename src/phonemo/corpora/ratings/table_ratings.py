@@ -1,8 +1,8 @@
 """The rating columns of a custom table: arousal, valence, dominance, scale, votes, intensity.
 
-``scale`` declares the scale of a row's values ("1-5", "-1..1"). Without it, the narrowest known
-scale that holds all values of the table's dimensions is used, and a warning names it. ``votes``
-counts raters by emotion: ``anger 3; neutral 2``, or a JSON object.
+``scale`` declares the scale of a row's values ("1-5", "-1..1"). Without it, the scale of the other
+rows is used, or else the narrowest known one that holds all values of the table's dimensions, and a
+warning names it. ``votes`` counts raters by emotion: ``anger 3; neutral 2``, or a JSON object.
 """
 
 from __future__ import annotations
@@ -86,8 +86,14 @@ class TableRatings:
         undeclared = [row.values.values() for row in self._rows.values() if row.scale is None]
         if not undeclared:
             return None
+        values = [value for row in undeclared for value in row]
+        declared = {row.scale for row in self._rows.values() if row.scale is not None}
+        if len(declared) == 1:
+            (scale,) = declared
+            if scale[0] <= min(values) and max(values) <= scale[1]:
+                return scale
         try:
-            return detect_scale(value for values in undeclared for value in values)
+            return detect_scale(values)
         except CorpusError as error:
             raise CorpusError(f"{self.where}: {error}") from error
 

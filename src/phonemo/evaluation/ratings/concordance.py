@@ -31,7 +31,8 @@ def ccc(moments: Floats) -> Floats:
     mean, mean_truth, variance, variance_truth, covariance = _central(moments)
     distance = variance + variance_truth + (mean - mean_truth) ** 2
     defined = (moments[..., 0] >= 2) & (variance_truth > _LEAST)
-    return _divide(2 * covariance, distance, defined)
+    # rounding of sums of nearly constant values can pass the bounds
+    return np.clip(_divide(2 * covariance, distance, defined), -1.0, 1.0)
 
 
 def pearson(moments: Floats) -> Floats:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from phonemo.errors import ResultError
-from phonemo.evaluation.ratings.concordance import Floats
+from phonemo.evaluation.ratings.concordance import Floats, ccc
 from phonemo.evaluation.ratings.rating_tables import (
     dimension_sums,
     rated_names,
@@ -28,10 +30,15 @@ class PairedSums:
 
     @property
     def scores(self) -> dict[str, list[int]]:
-        """Name of a score -> the dimensions that it averages: "ccc", "ccc_arousal", ..."""
+        """Name of a score -> the dimensions that it averages: "ccc", "ccc_arousal", ...
+
+        A score is left out where the ratings of one of its dimensions do not vary.
+        """
         columns = list(range(len(self.names)))
         each = {f"ccc_{name}": [index] for index, name in enumerate(self.names)}
-        return {"ccc": columns, **each} if len(columns) > 1 else {"ccc": columns}
+        every = {"ccc": columns, **each} if len(columns) > 1 else {"ccc": columns}
+        values = ccc(self.first.sum(axis=0))  # (seed, dimension)
+        return {name: of for name, of in every.items() if np.isfinite(values[:, of]).all()}
 
 
 def paired_tables(

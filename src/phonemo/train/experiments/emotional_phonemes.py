@@ -26,6 +26,7 @@ from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.phoneme_inventory import PhonemeInventory, make_inventory
 from phonemo.errors import PhonemeError, ProtocolError
 from phonemo.evaluation.metrics_schema import PhonemeBits
+from phonemo.model.losses import ABSENT
 from phonemo.runtime.phonemes.alignment import align
 from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.feature_cache import FeatureCache
@@ -91,10 +92,15 @@ def measure_information(
     auxiliary = experiment.config.model.auxiliary
     assert auxiliary is not None
     every = make_inventory("phonemes", auxiliary.alphabet, experiment.targets.labels.names)
-    rows = [row for row in experiment.part(ids) if every.encode(row.phonemes, None, None)]
+    rows = [
+        row
+        for row in experiment.part(ids)
+        if every.encode(row.phonemes, None, None) and experiment.targets.label(row) != ABSENT
+    ]
     if len({row.speaker for row in rows}) < 2:
         raise ProtocolError(
-            "inventory emotional: expected phonemes of 2 speakers or more in the training part"
+            "inventory emotional: expected phonemes and emotions of 2 speakers or more in the "
+            "training part"
         )
     features = {row.id: _embedding(cache, row.id) for row in rows}
     examples = _aligned_examples(experiment, rows, features, every, seed)
@@ -217,7 +223,8 @@ def _ctc_loss(
 
 def _information(symbol: str, examples: _PhonemeExamples) -> PhonemeBits:
     count = len(examples.emotions)
-    if count < _LEAST_UTTERANCES or len(set(examples.speakers)) < 2:
+    few = len(set(examples.speakers)) < 2 or len(set(examples.emotions)) < 2
+    if count < _LEAST_UTTERANCES or few:
         return PhonemeBits(symbol=symbol, utterances=count, bits=0.0, chosen=False)
     vectors = _without_speakers(np.array(examples.vectors), np.array(examples.speakers))
     bits = _held_out_bits(vectors, np.array(examples.emotions), np.array(examples.speakers))
@@ -243,6 +250,8 @@ def _held_out_bits(vectors: Floats, emotions: Any, speakers: Any) -> float:
     gains: list[float] = []
     folds = GroupKFold(min(_FOLDS, len(np.unique(speakers))))
     for train, test in folds.split(vectors, emotions, speakers):
+        if len(np.unique(emotions[train])) < 2:
+            continue  # one emotion: nothing to tell apart
         parts = min(_COMPONENTS, len(train) - 1, vectors.shape[1])
         classifier = make_pipeline(
             StandardScaler(),

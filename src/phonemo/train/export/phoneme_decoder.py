@@ -18,7 +18,7 @@ from phonemo.audio import load_waveform
 from phonemo.config import DecoderConfig
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.corpora.phoneme_inventory import PhonemeInventory
-from phonemo.errors import ModelError, ProtocolError
+from phonemo.errors import ModelError, ProtocolError, safe_name
 from phonemo.evaluation.calibration import log_softmax
 from phonemo.evaluation.metrics import phoneme_errors
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
@@ -63,6 +63,12 @@ def fit_decoder(
     for path in config.manifests:
         manifest = read_manifest(path)
         taught = set(lineage.overlap(manifest.header.corpus, manifest.utterances)[1])
+        if not any(row.split == "test" for row in manifest.utterances):
+            log.warning(
+                "%s: no utterance has split test, so all speakers that the network was not trained "
+                "on choose weight and bonus; the phoneme error rate on them is no test any more",
+                safe_name(path),
+            )
         for row, symbols in _with_phonemes(manifest.utterances, inventory):
             if row.split == "test" or row.speaker is None:
                 continue

@@ -78,7 +78,7 @@ def read_phonemes(
     costs = {symbol: _cost(left_out[symbol], weights) for symbol in measured}
     drawn = all_drawn(segments, measured)
     rows = [
-        _row(segments, symbol, measured[symbol], bits[symbol], costs[symbol], left_out[symbol])
+        _row(segments, symbol, measured[symbol], bits[symbol], left_out[symbol], weights)
         for symbol in measured
     ]
     result = Reading(
@@ -111,11 +111,10 @@ def _row(
     symbol: str,
     gains: PhonemeGains,
     bits: Floats64,
-    cost: Floats64,
     left_out: LeftOut,
+    weights: Floats64,
 ) -> PhonemeRow:
     rows = np.flatnonzero(segments.symbol == segments.symbols.index(symbol))
-    weights = speaker_weights(len(left_out.utterances), 1)
     return PhonemeRow(
         symbol=symbol,
         phonetic_class=IPA_CLASS[symbol],
@@ -125,7 +124,7 @@ def _row(
         seconds=round(float(np.median(segments.seconds[rows])), 4),
         bits=estimate(bits),
         null=round(float(np.nanmean(gains.null)), 4),
-        cost=estimate(cost, 2),
+        cost=estimate(_cost(left_out, weights), 2),
         segment_cost=estimate(_segment_cost(left_out, weights), 3),
     )
 
@@ -137,10 +136,10 @@ def _sums(
     count, sums = int(segments.speaker.max()) + 1, {}
     for symbol, gains in measured.items():
         speakers = segments.speaker[gains.rows]
-        values = np.nan_to_num(gains.bits)
+        known = ~np.isnan(gains.bits)
         sums[symbol] = (
-            np.bincount(speakers, weights=values, minlength=count).astype(np.float64),
-            np.bincount(speakers, minlength=count).astype(np.float64),
+            np.bincount(speakers[known], gains.bits[known], count).astype(np.float64),
+            np.bincount(speakers[known], minlength=count).astype(np.float64),
         )
     return sums
 
