@@ -10,6 +10,7 @@ import { ApiError, LocalizedError, errorMessage } from "./problems.js";
 
 const STEM = "phonemo-session";
 const COLUMNS = ["file", "state", "seconds", "channel", "label", "unsure", "score", "speech_ratio", "warnings"];
+const DIMENSIONS = /** @type {const} */ (["arousal", "valence", "derived"]);
 const LAST_COLUMNS = ["model", "profile", "error_code", "error"];
 
 /**
@@ -33,7 +34,7 @@ function save(text, extension, type) {
 /** A row for each recording and, if its channels were recognized apart, one for each channel. @param {Job[]} jobs */
 export function sessionCsv(jobs) {
   const emotions = [...new Set(jobs.flatMap((job) => Object.keys(job.prediction?.scores ?? {})))].sort();
-  const header = [...COLUMNS, ...emotions.map((name) => `score_${name}`), ...LAST_COLUMNS];
+  const header = [...COLUMNS, ...emotions.map((name) => `score_${name}`), ...DIMENSIONS, ...LAST_COLUMNS];
   const rows = jobs.flatMap((job) => predictionsOf(job).map((prediction) => csvRow(job, prediction, emotions)));
   return csvText([header, ...rows]);
 }
@@ -56,6 +57,7 @@ function csvRow(job, prediction, emotions) {
     label ? scores[label] : null,
     ...[prediction?.speech_ratio, prediction?.warnings.join(" ")],
     ...emotions.map((name) => scores[name]),
+    ...DIMENSIONS.map((name) => (label ? prediction?.dimensions?.[name] : null)),
     ...[whole?.model, whole?.profile?.hash, code, message],
   ];
 }
