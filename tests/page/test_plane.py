@@ -54,7 +54,7 @@ def test_the_path_is_reached_by_keyboard_and_linked_to_the_timeline(page, voice,
         "0:03 to 0:06: arousal 0.71, valence 0.20, unsure",
         "0:06 to 0:09: arousal 0.72, valence 0.21",
     ]
-    assert "mean: arousal 0.50, valence 0.40" in page.get_by_test_id("plane-key").inner_text()
+    assert "overall: arousal 0.50, valence 0.40" in page.get_by_test_id("plane-key").inner_text()
     assert page.get_by_test_id("plane-derived").inner_text().startswith("Derived from")
     page.locator(".plane-point[tabindex='0']").focus()
     page.keyboard.press("ArrowRight")
@@ -115,7 +115,7 @@ def test_each_channel_has_its_own_path_on_a_phone(browser, server, voice, answer
     rules = broken(page)
     context.close()
     assert patterns == [None, "7 4"]
-    assert "通道 1（左）：平均" in key
+    assert "通道 1（左）：整体" in key
     assert means == ["1", "2"]
     assert [label[:4] for label in labels] == ["通道 1", "通道 2"] * 3
     assert (rules, faults) == ([], [])

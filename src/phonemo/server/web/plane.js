@@ -7,7 +7,7 @@
 import { knownChannels } from "./channels.js";
 import { byId } from "./dom.js";
 import { t } from "./language.js";
-import { createPlot, drawAxes, drawPath, drawPoint, toDrawing } from "./planedrawing.js";
+import { createPlot, drawAxes, drawMean, drawPath, drawPoint, PLOT_SIZE, toDrawing } from "./planedrawing.js";
 import { planePaths } from "./planepaths.js";
 import { describePoint, planeKey } from "./planetext.js";
 
@@ -61,7 +61,8 @@ export class Plane {
     byId("plane").hidden = !this.#paths.some(({ points, mean }) => points.length || mean);
     this.plot.setAttribute("aria-label", t("plane.plot"));
     this.#elements = this.#points.map((point) => this.#element(point));
-    this.plot.replaceChildren(drawAxes(), ...this.#paths.map(drawPath), ...this.#elements);
+    const means = this.#paths.flatMap(drawMean);
+    this.plot.replaceChildren(drawAxes(), ...this.#paths.map(drawPath), ...this.#elements, ...means);
     byId("plane-key").replaceChildren(...planeKey(this.#paths, this.#channelCount));
     byId("plane-derived").hidden = !this.#paths.some(({ derived }) => derived);
     this.#focusable();
@@ -151,7 +152,7 @@ export class Plane {
   /** The nearest point within reach of the pointer. @param {MouseEvent} event @returns {PlanePoint | null} */
   #nearest({ clientX, clientY }) {
     const box = this.plot.getBoundingClientRect();
-    const scale = 320 / box.width;
+    const scale = PLOT_SIZE / box.width;
     const [x, y] = [(clientX - box.left) * scale, (clientY - box.top) * scale];
     const distance = (/** @type {PlanePoint} */ point) => {
       const [left, top] = toDrawing(point);

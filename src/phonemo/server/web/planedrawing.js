@@ -2,7 +2,7 @@
 
 import { t } from "./language.js";
 
-const SIZE = 320;
+export const PLOT_SIZE = 320;
 const [LEFT, TOP, SIDE] = [26, 8, 286];
 const MIN_OPACITY = 0.4;
 const HIT_RADIUS = 12;
@@ -26,7 +26,7 @@ export function createSvg(name, attributes = {}, ...children) {
 }
 
 /** An empty drawing. */
-export const createPlot = () => createSvg("svg", { viewBox: `0 0 ${SIZE} ${SIZE}`, class: "plane-plot" });
+export const createPlot = () => createSvg("svg", { viewBox: `0 0 ${PLOT_SIZE} ${PLOT_SIZE}`, class: "plane-plot" });
 
 /** Frame, middle lines and words. */
 export function drawAxes() {
@@ -41,9 +41,9 @@ export function drawAxes() {
     label(t("plane.excited.positive"), right - 6, TOP + 16, "end"),
     label(t("plane.calm.negative"), LEFT + 6, bottom - 8, "start"),
     label(t("plane.calm.positive"), right - 6, bottom - 8, "end"),
-    label(`${t("plane.valence")} →`, LEFT + middle, SIZE - 10, "middle"),
+    label(`${t("plane.valence")} →`, LEFT + middle, PLOT_SIZE - 10, "middle"),
     label(`${t("plane.arousal")} →`, -(TOP + middle), 15, "middle", "rotate(-90)"),
-    ...[label("0", LEFT, SIZE - 10, "middle"), label("1", right, SIZE - 10, "end")],
+    ...[label("0", LEFT, PLOT_SIZE - 10, "middle"), label("1", right, PLOT_SIZE - 10, "end")],
     ...[label("0", 15, bottom, "middle"), label("1", 15, TOP + 10, "middle")],
   );
 }
@@ -53,10 +53,10 @@ function label(text, x, y, anchor, transform = "") {
   return createSvg("text", { x, y, "text-anchor": anchor, ...(transform ? { transform } : {}) }, text);
 }
 
-/** Lines between points, and the mean. @param {PlanePath} path @param {number} index */
-export function drawPath({ points, mean, channel }, index) {
+/** Lines between points. @param {PlanePath} path @param {number} index */
+export function drawPath({ points }, index) {
   const lines = points.slice(1).map((point, before) => drawLine(points[before], point, index));
-  return createSvg("g", { "aria-hidden": "true" }, ...lines, ...(mean ? [drawMean(mean, channel)] : []));
+  return createSvg("g", { "aria-hidden": "true" }, ...lines);
 }
 
 /** @param {Place} from @param {PlanePoint} to @param {number} index of the path */
@@ -65,18 +65,23 @@ function drawLine(from, to, index) {
   return createSvg("line", { class: "plane-line", x1, y1, x2, y2, opacity: opacity(to.age), ...dash(index) });
 }
 
-/** A cross; with the number of its channel. @param {Place} place @param {number | undefined} channel */
-function drawMean(place, channel) {
-  const [x, y] = toDrawing(place);
-  const cross = `M${x - 8} ${y}h16M${x} ${y - 8}v16`;
-  return createSvg(
+/** A cross above the points; with the number of its channel. @param {PlanePath} path @returns {SVGElement[]} */
+export function drawMean({ mean, channel }) {
+  if (!mean) return [];
+  const [x, y] = toDrawing(mean);
+  const cross = crossAt(x, y);
+  const group = createSvg(
     "g",
-    { class: "plane-mean", "data-testid": "plane-mean" },
+    { class: "plane-mean", "data-testid": "plane-mean", "aria-hidden": "true" },
     createSvg("path", { class: "plane-halo", d: cross }),
     createSvg("path", { d: cross }),
-    ...(channel === undefined ? [] : [label(String(channel), x + 9, y - 4, "start")]),
+    ...(channel === undefined ? [] : [label(String(channel), x + 10, y - 6, "start")]),
   );
+  return [group];
 }
+
+/** @param {number} x @param {number} y */
+const crossAt = (x, y) => `M${x - 8} ${y}h16M${x} ${y - 8}v16`;
 
 /** Hollow if unsure; a circle, or the shape of its channel. @param {PlanePoint} point */
 export function drawPoint(point) {
@@ -91,14 +96,19 @@ export function drawPoint(point) {
   );
 }
 
-/** A stretch of the path of a channel, for the key. @param {number} index @param {number | undefined} channel */
+/** For the key: the cross of the mix, or a stretch of the path of a channel. @param {number} index @param {number | undefined} channel */
 export function drawSwatch(index, channel) {
+  const hidden = { class: "plane-swatch", "aria-hidden": "true" };
+  if (channel === undefined) {
+    const cross = createSvg("g", { class: "plane-mean" }, createSvg("path", { d: crossAt(9, 9) }));
+    return createSvg("svg", { viewBox: "0 0 18 18", ...hidden, width: 18 }, cross);
+  }
   return createSvg(
     "svg",
-    { viewBox: "0 0 54 18", class: "plane-swatch", "aria-hidden": "true" },
+    { viewBox: "0 0 54 18", ...hidden, width: 54 },
     createSvg("line", { class: "plane-line", x1: 1, y1: 9, x2: 36, y2: 9, ...dash(index) }),
     createSvg("path", { class: "plane-shape", d: shape(index, 18, 9, 5.5) }),
-    ...(channel === undefined ? [] : [label(String(channel), 42, 14, "start")]),
+    label(String(channel), 42, 14, "start"),
   );
 }
 
