@@ -75,7 +75,10 @@ def test_the_path_is_reached_by_keyboard_and_linked_to_the_timeline(page, voice,
 
 
 def test_ratings_are_not_called_derived_and_values_are_kept_within_the_plane(page, voice, answer):
-    show(page, voice, answer, **along([(1.7, -3), (None, 0.5)], derived=False))
+    show(
+        page, voice, answer, **along([(1.7, -3), (None, 0.5)], derived=False) | {"dimensions": None}
+    )
+    assert page.get_by_test_id("plane-key").inner_text() == "no overall value"
     assert page.get_by_test_id("plane-derived").is_hidden()
     assert dots(page).evaluate_all(DOTS) == ["0:00 to 0:03: arousal 1.00, valence 0.00"]
 

@@ -27,7 +27,7 @@ export const valuesOf = ({ x, y }) => ({ arousal: formatNumber(y, 2), valence: f
 export function planeKey(paths, count) {
   return paths.flatMap((path, index) => {
     if (!path.points.length && !path.mean) return [];
-    const text = path.mean ? t("plane.whole", valuesOf(path.mean)) : t("plane.mean.unknown");
+    const text = path.mean ? t("plane.whole", valuesOf(path.mean)) : t("plane.whole.unknown");
     return [createElement("li", {}, drawSwatch(index, path.channel), named(path, count, text))];
   });
 }
