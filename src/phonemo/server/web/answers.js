@@ -15,6 +15,7 @@ export function parsePrediction(data) {
     warnings: toList(data.warnings).map(String),
     segments: toList(data.segments).map(parseSegment),
     spans: Array.isArray(data.spans) ? data.spans.map(parseSpan) : null,
+    ...parseDimensions(data.dimensions),
     ...(data.mixture ? { mixture: toNumbers(data.mixture) } : {}),
     ...(data.channels ? { channels: toList(data.channels).map(parsePrediction) } : {}),
     ...(data.summary ? { summary: { parties: toList(data.summary.parties).map(parseParty) } } : {}),
@@ -30,8 +31,20 @@ export function parseSegment(segment) {
     label: String(segment.label ?? "no_speech"),
     unsure: Boolean(segment.unsure),
     scores: toNumbers(segment.scores),
+    ...parseDimensions(segment.dimensions),
   };
 }
+
+/** Values within 0 to 1; null for one that is missing. @param {any} data */
+function parseDimensions(data) {
+  if (data === undefined) return {};
+  if (data === null || typeof data !== "object") return { dimensions: undefined };
+  const { arousal, valence, dominance, derived } = data;
+  const rated = Number.isFinite(dominance) ? { dominance: clamp(dominance) } : {};
+  return { dimensions: { arousal: clamp(arousal), valence: clamp(valence), ...rated, derived: derived !== false } };
+}
+
+const clamp = (/** @type {any} */ value) => (Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : null);
 
 /** @param {any} span */
 function parseSpan(span) {

@@ -14,7 +14,8 @@ const CONTEXT_SECONDS = 0.06;
  * @typedef {{root: HTMLElement, name: HTMLElement, wave: HTMLElement, waveCanvas: HTMLCanvasElement,
  *   segments: HTMLElement, phonemeBox: HTMLElement, shareCanvas: HTMLCanvasElement,
  *   phonemes: HTMLElement}} TrackElements
- * @typedef {{onDetail: (describe: () => string) => void, onPlay: (start: number, end: number) => void}} TrackHandlers
+ * @typedef {{onDetail: (describe: () => string) => void, onPlay: (start: number, end: number) => void,
+ *   onSegment: (segment: import("./types.js").Segment) => void}} TrackHandlers
  */
 
 export class ChannelTrack {
@@ -32,7 +33,10 @@ export class ChannelTrack {
     this.segments = new Lane(elements.segments, axis, {
       minPixels: 3,
       render: renderSegment,
-      onShow: (item) => detail(() => describeSegment(item)),
+      onShow: (item) => {
+        detail(() => describeSegment(item));
+        handlers.onSegment(item);
+      },
       onPlay: (item) => handlers.onPlay(item.start, item.end),
     });
     /** @type {Lane<import("./types.js").Span>} */

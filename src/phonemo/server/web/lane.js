@@ -17,6 +17,8 @@ export class Lane {
   /** @type {Map<number, HTMLElement>} */
   #elements = new Map();
   #current = 0;
+  /** @type {Item | null} */
+  #marked = null;
 
   /**
    * @param {HTMLElement} root
@@ -40,8 +42,15 @@ export class Lane {
   set(items) {
     this.items = items;
     this.#current = 0;
+    this.#marked = null;
     this.#elements.clear();
     this.root.replaceChildren();
+    this.draw();
+  }
+
+  /** Mark the item that is pointed at elsewhere. @param {Item} item another lane's is none of these */
+  mark(item) {
+    this.#marked = item;
     this.draw();
   }
 
@@ -107,6 +116,7 @@ export class Lane {
     element.style.width = `${width}px`;
     element.tabIndex = index === this.#current ? 0 : -1;
     element.classList.toggle("widened", width !== ownWidth);
+    element.classList.toggle("marked", this.items[index] === this.#marked);
   }
 
   /** @param {Item} item @param {number} index */

@@ -4,6 +4,7 @@ import { describeSegment } from "./details.js";
 import { byId, createElement, oncePerFrame } from "./dom.js";
 import { formatClock, formatNumber } from "./format.js";
 import { emotionName, t } from "./language.js";
+import { renderLivePlane } from "./liveplane.js";
 import { renderScores } from "./scores.js";
 import { scoredVerdict } from "./verdict.js";
 
@@ -54,6 +55,7 @@ export class LiveView {
       (window, index, all) => window.segment.end > segment.end || index === all.length - 1,
     );
     this.#scheduleStrip();
+    this.#renderPlane();
   }
 
   render() {
@@ -61,6 +63,7 @@ export class LiveView {
     if (last) this.#renderWindow(last);
     else this.#renderWaiting();
     this.#renderStrip();
+    this.#renderPlane();
   }
 
   #renderWaiting() {
@@ -84,9 +87,13 @@ export class LiveView {
     renderScores(byId("live-scores"), quiet ? {} : scores, MAX_ROWS);
   }
 
+  #renderPlane() {
+    renderLivePlane([...this.#segments, ...this.#provisionalSegments()]);
+  }
+
   #renderStrip() {
     const finalSegments = this.#segments.map((segment) => ({ ...segment, final: true }));
-    const parts = [...finalSegments, ...this.#provisionalSegments()];
+    const parts = [...finalSegments, ...mergeAdjacent(this.#provisionalSegments())];
     byId("live-strip").replaceChildren(...parts.map((part) => this.#block(part)));
     byId("live-scale").replaceChildren(
       ...[0, this.#totalSeconds].map((seconds) => createElement("span", { textContent: formatClock(seconds, 0) })),
@@ -101,7 +108,7 @@ export class LiveView {
   /** Windows overlap: each is shown until the next one starts, after the final segments. */
   #provisionalSegments() {
     const finalEnd = this.#segments.at(-1)?.end ?? 0;
-    const parts = this.#windows
+    return this.#windows
       .map(({ segment, quiet }, index, all) => ({
         ...segment,
         quiet,
@@ -110,7 +117,6 @@ export class LiveView {
         end: all[index + 1]?.segment.start ?? segment.end,
       }))
       .filter((part) => !part.quiet && part.end > part.start);
-    return mergeAdjacent(parts);
   }
 
   /** Seconds that the width of the strip stands for. */

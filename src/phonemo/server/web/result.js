@@ -1,4 +1,4 @@
-/** The result: emotion, score, warnings, scores, channels, timeline, summary and latency. */
+/** The result: emotion, score, warnings, scores, channels, timeline, plane, summary and latency. */
 
 import { ChannelChoice } from "./channelchoice.js";
 import { isSplit } from "./channels.js";
@@ -6,6 +6,7 @@ import { byId } from "./dom.js";
 import { formatWorkTime } from "./format.js";
 import { t } from "./language.js";
 import { renderNotes } from "./notes.js";
+import { Plane } from "./plane.js";
 import { renderScores } from "./scores.js";
 import { renderCallSummary } from "./summaryview.js";
 import { Timeline } from "./timeline.js";
@@ -21,7 +22,12 @@ export class ResultView {
   #job = null;
   /** @type {Prediction | null} */
   #prediction = null;
-  timeline = new Timeline();
+  timeline = new Timeline((segment) => this.plane.mark(segment));
+  plane = new Plane({
+    onShow: (segment) => this.timeline.mark(segment),
+    onReveal: ({ start, end }) => this.timeline.axis.reveal(start, end),
+    onPlay: ({ start, end }) => this.timeline.play(start, end),
+  });
 
   /** @param {(job: Job, channels: string) => void} onChannels called when other channels are chosen */
   constructor(onChannels) {
@@ -46,6 +52,7 @@ export class ResultView {
     byId("result").hidden = false;
     this.choice.show(job);
     this.#renderSummary(job, prediction);
+    this.plane.show(prediction);
     const channels = await this.timeline.show(withoutPhantoms(prediction), job.blob);
     if (this.isShown(job)) this.choice.setCount(channels);
   }
@@ -60,6 +67,7 @@ export class ResultView {
     this.#prediction = null;
     byId("result").hidden = true;
     this.timeline.clear();
+    this.plane.show(null);
   }
 
   /** Render the state of the job. */
@@ -72,6 +80,7 @@ export class ResultView {
     if (this.#job && this.#prediction) this.#renderSummary(this.#job, this.#prediction);
     this.choice.render();
     this.timeline.render();
+    this.plane.render();
   }
 
   /** @param {Job} job @param {Prediction} prediction */

@@ -11,6 +11,7 @@ import { ApiError, LocalizedError, errorMessage } from "./problems.js";
 const STEM = "phonemo-session";
 const COLUMNS = ["file", "state", "seconds", "channel", "label", "unsure", "mixture"];
 const MORE_COLUMNS = ["score", "speech_ratio", "warnings", "origin"];
+const DIMENSIONS = /** @type {const} */ (["arousal", "valence", "derived"]);
 const LAST_COLUMNS = ["model", "profile", "error_code", "error"];
 
 /**
@@ -34,7 +35,8 @@ function save(text, extension, type) {
 /** A row for each recording and, if its channels were recognized apart, one for each channel. @param {Job[]} jobs */
 export function sessionCsv(jobs) {
   const emotions = [...new Set(jobs.flatMap((job) => Object.keys(job.prediction?.scores ?? {})))].sort();
-  const header = [...COLUMNS, ...MORE_COLUMNS, ...emotions.map((name) => `score_${name}`), ...LAST_COLUMNS];
+  const scores = emotions.map((name) => `score_${name}`);
+  const header = [...COLUMNS, ...MORE_COLUMNS, ...scores, ...DIMENSIONS, ...LAST_COLUMNS];
   const rows = jobs.flatMap((job) => predictionsOf(job).map((prediction) => csvRow(job, prediction, emotions)));
   return csvText([header, ...rows]);
 }
@@ -58,6 +60,7 @@ function csvRow(job, prediction, emotions) {
     label ? scores[label] : null,
     ...[prediction?.speech_ratio, prediction?.warnings.join(" "), job.origin],
     ...emotions.map((name) => scores[name]),
+    ...DIMENSIONS.map((name) => (label ? prediction?.dimensions?.[name] : null)),
     ...[whole?.model, whole?.profile?.hash, code, message],
   ];
 }

@@ -30,7 +30,9 @@ export class Timeline {
   /** @type {ChannelTrack[]} one for each channel of the recording with the most */
   #tracks = [];
 
-  constructor() {
+  /** @param {(segment: import("./types.js").Segment) => void} onSegment called when a segment is pointed at */
+  constructor(onSegment) {
+    this.onSegment = onSegment;
     this.player = new Player();
     this.axis = new TimeAxis(byId("scroller"), byId("track"));
     this.transport = new Transport(this.axis, this.player);
@@ -64,6 +66,11 @@ export class Timeline {
     this.#prediction = null;
     this.#waveforms = null;
     this.player.unload();
+  }
+
+  /** Mark a segment that is pointed at elsewhere. @param {import("./types.js").Segment} segment */
+  mark(segment) {
+    for (const track of this.#tracks) track.segments.mark(segment);
   }
 
   /** Scroll to a moment and play it. @param {number} start @param {number} end seconds */
@@ -118,6 +125,10 @@ export class Timeline {
     const handlers = {
       onDetail: (/** @type {() => string} */ describe) => this.#setDetail(describe),
       onPlay: (/** @type {number} */ start, /** @type {number} */ end) => this.player.playRange(start, end),
+      onSegment: (/** @type {import("./types.js").Segment} */ segment) => {
+        this.mark(segment);
+        this.onSegment(segment);
+      },
     };
     this.#tracks.push(new ChannelTrack(elements, this.axis, handlers));
   }

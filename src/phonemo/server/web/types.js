@@ -2,12 +2,15 @@
  * Types shared by the modules of the page.
  *
  * @typedef {{start: number, end: number, label: string, scores: Record<string, number>, unsure?: boolean,
- *   speaker?: string, channel?: number}} Segment
+ *   speaker?: string, channel?: number, dimensions?: Dimensions}} Segment
+ * @typedef {{arousal: number | null, valence: number | null, dominance?: number, derived: boolean}} Dimensions 0 to 1;
+ *   `derived`: from the emotions' scores, not from ratings
  * @typedef {{symbol: string, start: number, end: number, confidence: number, share?: number | null}} Span
  * @typedef {{label: string | null, scores: Record<string, number>, seconds: number, phonemes: string[] | null,
  *   warnings: string[], speech_ratio: number | null, segments: Segment[], spans: Span[] | null,
  *   timings?: Record<string, number>, model?: string, file?: string, profile?: ProfileMark,
- *   channel?: number, channels?: Prediction[], summary?: CallSummary, mixture?: Record<string, number>}} Prediction `label` is null
+ *   channel?: number, channels?: Prediction[], summary?: CallSummary, mixture?: Record<string, number>,
+ *   dimensions?: Dimensions}} Prediction `label` is null
  *   without speech; `mixture`: share of time by emotion, largest first, if none has most of it
  * @typedef {{parties: Party[]}} CallSummary
  * @typedef {{start: number, end: number, label: string, score: number}} Moment
