@@ -115,16 +115,23 @@ def test_its_bundle_answers_with_both_as_torch_does(work, joint):
     np.testing.assert_allclose(ours, expected[0].numpy(), atol=1e-4)
     batch = graph.recognize_batch([samples.astype(np.float32)] * 2, 400)
     np.testing.assert_allclose(batch[1].dimensions, ours, atol=1e-5)
-    done = CliRunner().invoke(
-        app,
-        [
-            *("predict", str(next((work / "release").rglob("*.wav"))), "--format", "json"),
-            *("--model", str(work / "bundle")),
-        ],
-    )
-    assert done.exit_code == 0, done.output
+    shown = [_predicted(work, model)["dimensions"] for model in (work / "bundle", folder)]
+    assert shown[0].pop("derived") is False is shown[1].pop("derived")
+    assert set(shown[0]) == {"arousal", "valence", "dominance"}
+    assert shown[0] == pytest.approx(shown[1], abs=1e-3)
     rows = assess_model(folder, work / "iemocap.jsonl").rows
     assert set(rows[0]["dimensions"]) == {"arousal", "valence", "dominance"}
+
+
+def _predicted(work, model):
+    """What ``phonemo predict`` prints of one recording of the release."""
+    recording = str(min((work / "release").rglob("*.wav")))
+    done = CliRunner().invoke(
+        app, ["predict", recording, "--format", "json", "--model", str(model), "-q"]
+    )
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.stdout)
+    return row
 
 
 def test_dimensions_alone_need_no_emotion(work, joint):
