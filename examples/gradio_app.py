@@ -37,7 +37,7 @@ MODEL.limits = AudioLimits(max_seconds=LONGEST_SECONDS)
 
 def hear(
     path: str | None, channels: str = "mix"
-) -> tuple[dict[str, Any], list[tuple[str, float | None]], Any, str]:
+) -> tuple[dict[str, float] | str, list[tuple[str, float | None]], Any, str]:
     """Predict a recording, a side or each: scores, phonemes with shares, a plot, a TextGrid.
 
     Of each side, the scores are the mean, and the plot shows all segments.
@@ -53,11 +53,12 @@ def hear(
     return label_of(prediction), tinted(prediction), picture(prediction), saved(path, prediction)
 
 
-def label_of(prediction: Prediction) -> dict[str, Any]:
-    """What gr.Label shows: the emotion, or that there is doubt or no speech, above the scores."""
-    scores = [{"label": name, "confidence": score} for name, score in prediction.scores.items()]
-    doubt = f"unsure; closest: {prediction.label}" if prediction.unsure else prediction.label
-    return {"label": "no speech" if prediction.label is None else doubt, "confidences": scores}
+def label_of(prediction: Prediction) -> dict[str, float] | str:
+    """What gr.Label shows: the scores, the closest emotion with a "?" in doubt, or no speech."""
+    if prediction.label is None:
+        return "no speech"
+    doubt = {prediction.label: f"{prediction.label}?"} if prediction.unsure else {}
+    return {doubt.get(name, name): score for name, score in prediction.scores.items()}
 
 
 def tinted(prediction: Prediction) -> list[tuple[str, float | None]]:

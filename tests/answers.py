@@ -6,6 +6,16 @@ import csv
 import io
 import json
 from dataclasses import dataclass
+from typing import Any
+
+
+def without_nulls(value: Any) -> Any:
+    """Plain data without empty fields, at any depth: Parquet has the columns of all rows."""
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: without_nulls(item) for name, item in value.items() if item is not None}
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,10 @@ def voice(tmp_path_factory) -> Path:
 def test_the_gradio_example_shows_the_prediction(example, voice):
     scores, phonemes, figure, grid = example.hear(str(voice))
     expected = phonemo.load().predict(voice, shares=True)
-    shown = {row["label"]: row["confidence"] for row in scores["confidences"]}
-    assert shown == pytest.approx(expected.scores)
-    assert scores["label"].endswith(str(expected.label))
-    assert scores["label"].startswith("unsure; closest: ") == expected.unsure
+    assert {name.rstrip("?"): score for name, score in scores.items()} == pytest.approx(
+        expected.scores
+    )
+    assert max(scores, key=scores.__getitem__) == f"{expected.label}{'?' * expected.unsure}"
     assert tuple(symbol.strip() for symbol, _ in phonemes) == expected.phonemes
     assert max(abs(share) for _, share in phonemes) == pytest.approx(1)
     assert len(figure.axes[0].patches) >= 1
@@ -93,7 +93,7 @@ def test_the_gradio_example_handles_a_request(example, voice, monkeypatch):
         label, phonemes, _, grid = client.predict(
             gradio_client.handle_file(str(voice)), api_name="/hear"
         )
-        assert label["label"] == phonemo.load().predict(voice).label
+        assert label["label"].rstrip("?") == phonemo.load().predict(voice).label
         assert phonemes
         assert Path(grid if isinstance(grid, str) else grid["path"]).suffix == ".TextGrid"
     finally:

@@ -243,7 +243,7 @@ def test_a_live_stream_is_read_from_a_pipe(files: dict[str, bytes]) -> None:
         (b"", "empty_audio", "0 bytes"),
         (b"RIFF\x00\x00\x00\x00WAVEfmt ", "unsupported_audio", "got WAV"),
         (b"\x1a\x45\xdf\xa3" + bytes(60), "unsupported_audio", "cannot be decoded"),
-        (bytes(5000), "unsupported_audio", "not audio"),
+        (bytes(5000), "unsupported_audio", "a kind that is not known"),
     ],
 )
 def test_other_live_streams_are_refused(data: bytes, code: str, words: str) -> None:

@@ -15,6 +15,7 @@ from phonemo.batch.stores import open_store
 from phonemo.batch.worker import BEGUN_BEFORE, PartWorker, WorkerSpec, begun_name, tally_name
 from phonemo.errors import CheckpointError, RunError
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from tests.answers import without_nulls
 from tests.batch.batches import batch_options, clips, planned, rows, scratch, some
 from tests.tiny_bundle import BUNDLE
 
@@ -106,8 +107,7 @@ def test_both_formats_hold_the_same_rows_and_pandas_reads_the_folder(tmp_path, f
         assert [part_worker.recognize(part).files for part in range(3)] == [10, 10, 10]
     lines = rows(tmp_path / "jsonl")
     table = parquet.read_table(tmp_path / "parquet/parts").to_pylist()
-    filled = [{name: value for name, value in row.items() if value is not None} for row in table]
-    assert filled == lines
+    assert without_nulls(table) == without_nulls(lines)
     frame = pandas.read_parquet(tmp_path / "parquet/parts")
     assert list(frame["file"]) == files
     assert frame["error"].notna().sum() == 3

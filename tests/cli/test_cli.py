@@ -579,7 +579,7 @@ def test_predict_writes_a_line_per_file_despite_bad_files(phonemo, trained, clip
     alone = phonemo("predict", trained.clip, "--model", trained.model)
     assert (alone.code, alone.err) == (0, "")
     (good,) = alone.rows
-    assert list(good)[:3] == ["file", "label", "scores"]
+    assert list(good)[:4] == ["file", "label", "unsure", "scores"]
     assert good["file"] == str(trained.clip)
     assert list(good["scores"]) == ["anger", "neutral", "sadness"]
     assert sum(good["scores"].values()) == pytest.approx(1)

@@ -156,7 +156,7 @@ def test_lines_for_diarisation_read_back(name, found):
         assert (kind, channel, nothing, last) == ("SPEAKER", "1", ["<NA>"] * 2, "<NA>")
         assert float(start) == pytest.approx(one.start, abs=5.1e-4)
         assert float(length) == pytest.approx(one.end - one.start, abs=5.1e-4)
-        assert voice.endswith("_".join(one.label.split()))
+        assert voice.endswith("_".join(one.label.split()) + "?" * one.unsure)
         assert float(score) == pytest.approx(one.scores[one.label], abs=5.1e-4)
 
 
@@ -239,4 +239,4 @@ def test_the_json_of_an_answer_stays_within_its_recording(found):
 
 def test_a_cell_is_empty_where_a_segment_lacks_an_emotion():
     found = Prediction("a", SCORES, 1.0, segments=(Segment(0, 1, "a", {"a": 1.0}),))
-    assert csv_rows("x", found, ("a", "b")) == "x,0.000,1.000,,a,1.000000,,,,\n"
+    assert csv_rows("x", found, ("a", "b")) == "x,0.000,1.000,,a,false,1.000000,,,,\n"

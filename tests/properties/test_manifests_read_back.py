@@ -26,6 +26,7 @@ from phonemo.corpora.manifest import (
 from phonemo.corpora.merge import by_corpus, merge
 from phonemo.corpora.readers.formats import csv as csv_table
 from phonemo.errors import ManifestError
+from tests.answers import without_nulls
 from tests.properties.strategies import few, file_names, predictions, some, texts
 
 names = texts.filter(bool)
@@ -261,9 +262,9 @@ def test_the_rows_of_a_batch_in_parquet_read_back(fresh, name, answers, spans):
         for row in rows:
             write(row)
     for row, found in zip(rows, parquet.read_table(path).to_pylist(), strict=True):
-        known = {key: value for key, value in found.items() if value is not None}
+        known = without_nulls(found)
         for one in known.get("spans") or ():
-            one.update({} if one["share"] is not None else {"share": None})
-        wanted = {key: value for key, value in row.items() if value is not None}
+            one.update({} if "share" in one else {"share": None})
+        wanted = without_nulls(row)
         wanted["spans"] = [{"share": None, **one} for one in row.get("spans") or ()]
         assert known | {"spans": known.get("spans") or []} == wanted
