@@ -38,7 +38,8 @@ def test_a_bundle_answers_without_torch(tmp_path, code):
     assert (done.returncode, done.stderr) == (0, "")
     expected = json.loads(EXPECTED.read_text(encoding="utf-8"))
     for row, name in zip(map(json.loads, done.stdout.splitlines()), CLIPS, strict=True):
-        assert row["label"] == expected[name]["label"]
+        silent = "no_speech" in row["warnings"]  # then there is no label
+        assert row["label"] == (None if silent else expected[name]["label"])
         assert alike(row["phonemes"], expected[name]["phonemes"])
         for label, score in expected[name]["scores"].items():
             assert row["scores"][label] == pytest.approx(score, abs=0.02)
