@@ -69,6 +69,9 @@ function parseMoment({ start, end, label, score }) {
   return { start: toNumber(start), end: toNumber(end), label: String(label), score: toNumber(score) };
 }
 
+/** Whether there is no label, since nobody speaks. @param {Pick<Prediction, "label" | "warnings">} prediction */
+export const hasNoSpeech = ({ label, warnings }) => label === null || warnings.includes("no_speech");
+
 /** Sort scores, highest first. @param {Record<string, number>} scores @returns {[string, number][]} */
 export const sortByScore = (scores) => Object.entries(scores).sort((left, right) => right[1] - left[1]);
 

@@ -1,5 +1,6 @@
 /** Descriptions of segments and phonemes. */
 
+import { hasNoSpeech } from "./answers.js";
 import { formatNumber, formatPercent, formatPoints } from "./format.js";
 import { emotionName, language, t } from "./language.js";
 import { direction } from "./shares.js";
@@ -24,7 +25,7 @@ export function emotionMark(label) {
 
 /** @param {import("./types.js").Span} span @param {import("./types.js").Prediction} prediction */
 export function describePhoneme(span, prediction) {
-  const effect = prediction.warnings.includes("no_speech") ? null : direction(span);
+  const effect = hasNoSpeech(prediction) ? null : direction(span);
   const values = { points: formatPoints(span.share ?? 0), label: attributedEmotion(prediction) };
   const share = effect ? t(`share.${effect}`, values) : "";
   const times = { start: formatNumber(span.start, 2), end: formatNumber(span.end, 2) };

@@ -1,5 +1,6 @@
 /** Notes below the emotion: the warnings of the server, and what the page adds. */
 
+import { hasNoSpeech } from "./answers.js";
 import { partsOf } from "./channels.js";
 import { createElement } from "./dom.js";
 import { formatLength, formatPercent } from "./format.js";
@@ -22,7 +23,7 @@ export function renderNotes(list, job, onSplit) {
 
 /** @param {import("./types.js").Prediction} prediction @returns {[string, string][]} names and texts */
 function warningNotes(prediction) {
-  const silent = prediction.warnings.includes("no_speech");
+  const silent = hasNoSpeech(prediction);
   const all = new Set([prediction, ...partsOf(prediction)].flatMap(({ warnings }) => warnings));
   const names = [...all].filter((name) => !(silent && name === "unsure"));
   return names.map((name) => [name, warningText(name)]);

@@ -1,5 +1,6 @@
 /** The paths of a recording through the valence-arousal plane: one for the mix, or one for each channel. */
 
+import { hasNoSpeech } from "./answers.js";
 import { partsOf } from "./channels.js";
 
 /**
@@ -13,7 +14,7 @@ import { partsOf } from "./channels.js";
 /** Without speech there is no path. @param {Prediction} prediction @returns {PlanePath[]} */
 export function planePaths(prediction) {
   return partsOf(prediction).map((part, path) => {
-    const speaks = part.label !== null && !part.warnings.includes("no_speech");
+    const speaks = !hasNoSpeech(part);
     const points = speaks ? planePoints(part.segments, path) : [];
     const mean = speaks ? placeOf(part.dimensions) : null;
     const derived = part.dimensions?.derived ?? points.some(({ segment }) => segment.dimensions?.derived);

@@ -1,5 +1,7 @@
 /** Selects recordings for the session profile: the newest that fit into one request. */
 
+import { hasNoSpeech } from "./answers.js";
+
 const HEADROOM_BYTES = 65_536;
 
 /** @typedef {import("./types.js").Job} Job */
@@ -9,7 +11,7 @@ const HEADROOM_BYTES = 65_536;
  * @param {Job} job
  */
 const isUsable = (job) =>
-  job.state === "done" && job.origin !== "sample" && !job.prediction?.warnings.includes("no_speech");
+  job.state === "done" && job.origin !== "sample" && !(job.prediction && hasNoSpeech(job.prediction));
 
 /**
  * @param {Job[]} jobs oldest first

@@ -1,5 +1,6 @@
 /** One CSV and one JSON of all recordings of the session. */
 
+import { hasNoSpeech } from "./answers.js";
 import { partsOf } from "./channels.js";
 import { csvText } from "./csv.js";
 import { byId } from "./dom.js";
@@ -51,7 +52,7 @@ function predictionsOf({ prediction }) {
 function csvRow(job, prediction, emotions) {
   const whole = job.prediction;
   const scores = prediction?.scores ?? {};
-  const label = prediction && !prediction.warnings.includes("no_speech") ? prediction.label : null;
+  const label = prediction && !hasNoSpeech(prediction) ? prediction.label : null;
   const { code, message } = errorOf(job) ?? {};
   return [
     ...[job.name, job.state, prediction?.seconds, prediction?.channel, label],

@@ -1,5 +1,6 @@
 /** Below the phonemes: the scale of their shares, which of them stand out, and the sum. */
 
+import { hasNoSpeech } from "./answers.js";
 import { channelName, isSplit, knownChannels, partsOf } from "./channels.js";
 import { attributedEmotion } from "./details.js";
 import { byId } from "./dom.js";
@@ -17,7 +18,7 @@ const MAX_NAMED = 5;
 /** @param {Prediction} prediction */
 export function renderShareLegend(prediction) {
   const parts = partsOf(prediction).filter(
-    ({ spans, warnings }) => hasShares(spans ?? []) && !warnings.includes("no_speech"),
+    (part) => hasShares(part.spans ?? []) && !hasNoSpeech(part),
   );
   byId("legend").hidden = !parts.length;
   if (!parts.length) return;

@@ -1,6 +1,6 @@
 /** What the table of recordings shows of a job, and the order of its rows. */
 
-import { sortByScore } from "./answers.js";
+import { hasNoSpeech, sortByScore } from "./answers.js";
 import { isSplit, knownChannels, partsOf } from "./channels.js";
 import { formatClock, formatPercent } from "./format.js";
 import { emotionName, hasTranslation, language, t } from "./language.js";
@@ -34,9 +34,6 @@ export const isDoubtful = ({ prediction }) =>
 /** @param {Prediction} prediction a recording, or one of its channels */
 const isInDoubt = ({ label, mixture, warnings }) =>
   label === null || Boolean(mixture) || DOUBTS.some((name) => warnings.includes(name));
-
-/** @param {Prediction} prediction */
-const hasNoSpeech = ({ label, warnings }) => label === null || warnings.includes("no_speech");
 
 /** @param {Prediction} prediction */
 const scoreOf = (prediction) => (hasNoSpeech(prediction) ? null : (prediction.scores[prediction.label ?? ""] ?? null));

@@ -1,5 +1,6 @@
 /** The heading of the result: the emotion, or the doubt in it, a mixture, or that of each channel. */
 
+import { hasNoSpeech } from "./answers.js";
 import { channelName, isSplit, knownChannels, partsOf } from "./channels.js";
 import { byId, createElement } from "./dom.js";
 import { formatPercent } from "./format.js";
@@ -82,9 +83,6 @@ function channelSentences(prediction) {
     t("channel.text", { name: channelName(part.channel ?? 1, count), text: verdictSentence(part) }),
   );
 }
-
-/** @param {Prediction} prediction */
-const hasNoSpeech = (prediction) => prediction.warnings.includes("no_speech");
 
 /** @param {Prediction} prediction */
 export const isUnsure = (prediction) => prediction.warnings.includes("unsure");
