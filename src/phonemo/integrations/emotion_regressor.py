@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
-from phonemo.integrations.sklearn import SpeechEmbedding, waveforms
+from phonemo.integrations.sklearn import fit_embedding, waveforms
 from phonemo.integrations.standardizer import GivenProfile, SourceStandardizer
 
 
@@ -71,10 +71,7 @@ class EmotionRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
         targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        self.embedding_ = SpeechEmbedding(self.model, self.layer, self.statistics, self.rate)
-        vectors = self.embedding_.fit(X).transform(X).astype(np.float64)
-        if hasattr(self.embedding_, "n_features_in_"):
-            self.n_features_in_ = self.embedding_.n_features_in_
+        vectors = fit_embedding(self, X)
         check_consistent_length(vectors, targets)
         standardizer = SourceStandardizer()
         standardized = standardizer.fit_transform(vectors, None, groups, sample_weight)

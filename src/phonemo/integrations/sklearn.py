@@ -224,6 +224,16 @@ def _split(samples: Floats) -> Iterator[Floats]:
 _MAX_ITERATIONS = 5000
 
 
+def fit_embedding(one: Any, recordings: Any) -> npt.NDArray[np.float64]:
+    """Fit the ``embedding_`` of an estimator; return the vectors, (recording, feature)."""
+    one.embedding_ = SpeechEmbedding(one.model, one.layer, one.statistics, one.rate)
+    embedded: Floats = one.embedding_.fit(recordings).transform(recordings)
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(one.embedding_, name):
+            setattr(one, name, getattr(one.embedding_, name))
+    return embedded.astype(np.float64)
+
+
 class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
     """A logistic regression on network embeddings, fitted on your labels.
 
@@ -292,12 +302,7 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        self.embedding_ = SpeechEmbedding(self.model, self.layer, self.statistics, self.rate)
-        vectors = self.embedding_.fit(X).transform(X).astype(np.float64)
-        if hasattr(self.embedding_, "n_features_in_"):
-            self.n_features_in_ = self.embedding_.n_features_in_
-        if hasattr(self.embedding_, "feature_names_in_"):
-            self.feature_names_in_ = self.embedding_.feature_names_in_
+        vectors = fit_embedding(self, X)
         targets = column_or_1d(y, warn=True)
         assert_all_finite(targets)
         check_classification_targets(targets)
