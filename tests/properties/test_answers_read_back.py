@@ -64,6 +64,11 @@ def cues(text: str) -> list[tuple[list[str], float, float, list[str]]]:
     return found
 
 
+def marked(one: Segment) -> str:
+    """Emotion and score as a cue has them."""
+    return f"[{one.label} {one.scores[one.label]:.2f}{'?' * one.unsure}]"
+
+
 def tiers(text: str) -> dict[str, list[tuple[float, float, str]]]:
     """A TextGrid as phonemo's own reader of Praat's values sees it."""
     file = PraatText("x.TextGrid", text)
@@ -100,7 +105,11 @@ def test_a_textgrid_reads_back_and_its_tiers_cover_the_recording_once(found):
         assert all(one[1] == after[0] for one, after in itertools.pairwise(intervals))
 
 
+UNSURE = Prediction("a", {"a": 0.5, "b": 0.5}, 1.0, warnings=("unsure",))
+
+
 @some
+@example(UNSURE)
 @given(predictions())
 def test_subtitles_read_back(found):
     segments = segments_of(found)
@@ -109,7 +118,7 @@ def test_subtitles_read_back(found):
         assert above == [str(number)]
         assert (start, end) == pytest.approx((one.start, one.end), abs=5.1e-4)
         name = one_line(one.speaker)
-        score = f"[{one.label} {one.scores[one.label]:.2f}]"
+        score = marked(one)
         assert below == [f"{name}: {score}" if name else score]
 
 
@@ -118,6 +127,7 @@ ODD = Segment(0.0, 1.0, "a", SCORES, "A <b> & &lt;\nC-->")
 
 @some
 @example(Prediction("a", SCORES, 1.0, segments=(ODD,)))
+@example(UNSURE)
 @given(predictions())
 def test_subtitles_for_the_web_read_back(found):
     text = webvtt("a", found)
@@ -129,7 +139,7 @@ def test_subtitles_for_the_web_read_back(found):
         parts = re.fullmatch(r"(?:<v ([^<>]*)>)?([^<>]*)", line)
         assert parts, line
         assert html.unescape(parts[1] or "") == one_line(one.speaker)
-        assert html.unescape(parts[2]) == f"[{one.label} {one.scores[one.label]:.2f}]"
+        assert html.unescape(parts[2]) == marked(one)
 
 
 @some

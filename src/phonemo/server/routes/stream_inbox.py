@@ -83,19 +83,24 @@ class StreamInbox:
         self._closed = True
         self._arrived.set()
 
+    @property
+    def _ended(self) -> bool:
+        """Whether no further messages are received; those that wait are still delivered."""
+        return self._failure is not None or self._closed or self._stopping.is_set()
+
     async def next(self) -> bytes | str | None:
-        """Return the next samples or text; None when the stream ends: idle, closed or stopping.
+        """Return the next samples or text; None after the last: idle, closed or stopping.
 
         Raises:
             ApiError: a message is too large (413), or there are too many (400).
             WebSocketDisconnect: the client has left.
         """
-        while not (self._items or self._failure or self._closed or self._stopping.is_set()):
+        while not (self._items or self._ended):
             if not await self._wait():
                 return None
         if self._failure is not None:
             raise self._failure
-        if self._closed or self._stopping.is_set():
+        if not self._items:
             return None
         item = self._items.popleft()
         self._bytes -= len(item)
@@ -112,7 +117,7 @@ class StreamInbox:
         return bool(done)
 
     async def _receive_all(self) -> None:
-        while self._failure is None:
+        while not self._ended:
             self._taken.clear()
             if self._bytes > self._limits.stream_message_bytes:
                 await self._taken.wait()
