@@ -16,7 +16,7 @@ from phonemo.batch.job import (
     summary_of,
     totals_of,
 )
-from phonemo.cli.batch import Throughput, lines, progress
+from phonemo.cli.programs.batch import Throughput, lines, progress
 
 FIRST = PartStats(
     part=0,
@@ -169,7 +169,7 @@ def test_a_rate_is_never_below_zero():
 
 @pytest.mark.parametrize("quiet", [True, False])
 def test_a_log_gets_progress_lines_unless_quiet(capsys, monkeypatch, quiet):
-    from phonemo.cli import batch
+    from phonemo.cli.programs import batch
 
     monkeypatch.setattr(batch, "LINE_SECONDS", 0.0)
     totals = totals_of([FIRST])

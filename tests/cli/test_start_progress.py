@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from phonemo.cli.start_progress import StartProgress
+from phonemo.cli.programs.start_progress import StartProgress
 
 
 class Terminal(io.StringIO):

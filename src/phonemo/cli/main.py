@@ -17,15 +17,14 @@ from typer.core import TyperGroup
 
 from phonemo.cli import (
     adapt,
-    batch,
     corpora_commands,
     models,
     predict,
     results,
-    serve,
     study_commands,
     train_commands,
 )
+from phonemo.cli.programs import batch, serve
 from phonemo.errors import PhonemoError
 from phonemo.version import __version__
 

@@ -73,7 +73,7 @@ def serve(
         key, digest = make_key()
         typer.echo(f"key:    {key}\ndigest: {digest}")
         return
-    from phonemo.cli.start_progress import StartProgress
+    from phonemo.cli.programs.start_progress import StartProgress
     from phonemo.server.formats import media_line
     from phonemo.server.uvicorn_server import run
 

@@ -1,0 +1,1 @@
+"""Commands that start a program: the server, a batch."""
