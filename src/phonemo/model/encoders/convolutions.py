@@ -100,4 +100,4 @@ def _windows(frames: Tensor, kernel: int, stride: int) -> Tensor:
     parts = [blocks[:, row : row + count] for row in range(rows)]
     last = (kernel - (rows - 1) * stride) * features
     parts[-1] = parts[-1][:, :, :last]
-    return torch.cat(parts, dim=2) if rows > 1 else parts[0]
+    return torch.cat(parts, dim=-1) if rows > 1 else parts[0]

@@ -45,6 +45,7 @@ from phonemo.runtime.session import (
     SharedGraph,
 )
 from phonemo.runtime.windows import WHOLE_SECONDS
+from phonemo.train.export.attention_blocks import attend_in_blocks
 from phonemo.train.export.parity import check_head, check_parity, measure_drift, pick_clips
 from phonemo.train.export.phoneme_decoder import fit_decoder
 from phonemo.train.export.quantize import quantize
@@ -120,7 +121,7 @@ def export(
     if sibling is not None:
         precision, model = sibling.card.precision, sibling.model
     else:
-        model = quantize(graph) if precision == "int8" else graph
+        model = attend_in_blocks(quantize(graph) if precision == "int8" else graph)
     drift = None
     if precision == "int8":
         drift = measure_drift(exported, open_as(model), trained, pick_clips(trained, manifest))

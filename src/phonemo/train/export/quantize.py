@@ -72,6 +72,11 @@ def quantized_type(weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], 
     return integers.astype(np.int8), scales.astype(np.float32)
 
 
+def _joins(node: Any) -> bool:
+    """Whether a node joins features: its parts are quantized before, as integers are smaller."""
+    return bool(node.op_type == "Concat" and node.attribute[0].i == -1)
+
+
 class _Writer:
     """Collects the nodes and constants of the new graph."""
 
@@ -80,6 +85,7 @@ class _Writer:
         self.nodes: list[Any] = []
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
         self.frames: dict[str, tuple[str, str]] = {}
+        self._joined = {node.output[0]: list(node.input) for node in graph.node if _joins(node)}
 
     def weights_of(self, node: Any) -> npt.NDArray[np.float32] | None:
         """Return a product's weight matrix, (feature, feature); None for any other node."""
@@ -107,6 +113,9 @@ class _Writer:
     def finish(self) -> None:
         """Write the nodes into the graph and drop unused constants."""
         used = {name for node in self.nodes for name in node.input}
+        used |= {output.name for output in self.graph.output}
+        joins = set(self._joined)
+        self.nodes = [n for n in self.nodes if n.output[0] not in joins or n.output[0] in used]
         del self.graph.node[:]
         self.graph.node.extend(self.nodes)
         del self.graph.initializer[:]
@@ -120,20 +129,29 @@ class _Writer:
             top = self._constant("int8/top", np.array(_FRAME_TOP, np.float32))
             unit_scale = self._constant("int8/one", np.array(1, np.float32))
             zero = self._constant("int8/zero", np.array(_ZERO, np.uint8))
-            largest = self._largest(name)
+            parts = self._joined.get(name, [name])
+            largest = self._largest(name, parts)
             factor = self._node("Div", [top, largest], name + "/factor")
             scale = self._node("Div", [largest, top], name + "/scale")
-            scaled = self._node("Mul", [name, factor], name + "/scaled")
-            integers = self._node("QuantizeLinear", [scaled, unit_scale, zero], name + "/whole")
-            self.frames[name] = (integers, scale)
+            integers = []
+            for number, part in enumerate(parts):
+                scaled = self._node("Mul", [part, factor], f"{name}/scaled{number}")
+                whole = [scaled, unit_scale, zero]
+                integers.append(self._node("QuantizeLinear", whole, f"{name}/whole{number}"))
+            if len(parts) > 1:
+                integers = [self._node("Concat", integers, f"{name}/whole", axis=-1)]
+            self.frames[name] = (integers[0], scale)
         return self.frames[name]
 
-    def _largest(self, name: str) -> str:
+    def _largest(self, name: str, parts: list[str]) -> str:
         axis = self._constant("int8/axis", np.array([-1], np.int64))
         least = self._constant("int8/least", np.array(_LEAST, np.float32))
-        size = self._node("Abs", [name], name + "/size")
-        largest = self._node("ReduceMax", [size, axis], name + "/largest", keepdims=1)
-        return self._node("Max", [largest, least], name + "/span")
+        largest = []
+        for number, part in enumerate(parts):
+            size = self._node("Abs", [part], f"{name}/size{number}")
+            top = f"{name}/largest{number}"
+            largest.append(self._node("ReduceMax", [size, axis], top, keepdims=1))
+        return self._node("Max", [*largest, least], name + "/span")
 
     def _constant(self, name: str, value: npt.NDArray[Any]) -> str:
         from onnx import numpy_helper
