@@ -17,7 +17,7 @@ from phonemo.errors import DeviceError, UsageError, safe_text
 CPU, CUDA, AUTO = "cpu", "cuda", "auto"
 #: The provider of each kind of device, as onnxruntime names it.
 PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
-INSTALL = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
+INSTALL = "pip uninstall -y onnxruntime; pip install 'onnxruntime-gpu[cuda,cudnn]'"
 _CUDA_FORM = re.compile(r"cuda(:(0|[1-9]\d?))?")
 #: Float32 stays float32 on the card, and no convolution is searched for again at every new length.
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}

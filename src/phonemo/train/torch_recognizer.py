@@ -146,6 +146,14 @@ def torch_device(device: str) -> str:
     return device
 
 
+def describe_torch() -> dict[str, str]:
+    """Versions of torch and CUDA, the device that "auto" stands for and the names of the cards."""
+    found = {"torch": torch.__version__, "auto": torch_device(AUTO)}
+    found["cuda"] = torch.version.cuda or "a build for the processor"
+    cards = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    return found | {f"cuda:{number}": torch.cuda.get_device_name(number) for number in cards}
+
+
 def _reopened(
     kind: type[TorchRecognizer], opening: tuple[Path, str], digest: str, options: dict[str, Any]
 ) -> TorchRecognizer:
