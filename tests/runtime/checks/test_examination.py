@@ -118,8 +118,8 @@ def test_an_extra_names_its_missing_packages_and_the_install_line(installed):
     del installed["two"]
     installed["one"] = "1.1.9"
     found = packages.extras().findings
-    assert found["x"].value == "no: one 1.1.9 is not >=1.2"
-    assert found["all"].value == "no: one 1.1.9 is not >=1.2; two is missing"
+    assert found["x"].value == "no, one 1.1.9 is not >=1.2"
+    assert found["all"].value == "no, one 1.1.9 is not >=1.2; missing: two"
     assert found["all"].hint == "pip install 'phonemo[all]'"
     assert not Examination((packages.extras(),)).problems
 

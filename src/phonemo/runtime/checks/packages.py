@@ -14,6 +14,7 @@ _EXTRA = re.compile(r"""extra\s*==\s*['"]([\w.-]+)['"]""")
 _BOUND = re.compile(r"(>=|<)\s*([\d.]+)")
 #: Distributions that replace another one.
 _REPLACED_BY = {"onnxruntime": ("onnxruntime-gpu",)}
+_MISSING = "missing: "
 #: Extras for work on phonemo itself.
 _OURS = ("dev", "docs", "test")
 
@@ -23,7 +24,7 @@ def required() -> Section:
     faults = _faults(requirements("phonemo").get("", ()))
     if not faults:
         return Section("packages", {"required": Finding("all installed")})
-    problem = f"{'; '.join(faults)}; run: pip install --upgrade phonemo"
+    problem = f"{_joined(faults)}; run: pip install --upgrade phonemo"
     return Section("packages", {"required": Finding("incomplete", problem)})
 
 
@@ -53,7 +54,7 @@ def _extra(name: str, declared: Mapping[str, Sequence[str]]) -> Finding:
     faults = _faults(_flat(name, declared, frozenset()))
     if not faults:
         return Finding("installed")
-    return Finding(f"no: {'; '.join(faults)}", hint=f"pip install 'phonemo[{name}]'")
+    return Finding(f"no, {_joined(faults)}", hint=f"pip install 'phonemo[{name}]'")
 
 
 def _flat(name: str, declared: Mapping[str, Sequence[str]], above: frozenset[str]) -> Iterator[str]:
@@ -79,8 +80,15 @@ def _fault(requirement: str) -> str | None:
     name = match["name"]
     version = next(filter(None, map(version_of, (name, *_REPLACED_BY.get(name, ())))), None)
     if version is None:
-        return f"{name} is missing"
+        return f"{_MISSING}{name}"
     return None if _fits(version, match["bounds"]) else f"{name} {version} is not {match['bounds']}"
+
+
+def _joined(faults: Sequence[str]) -> str:
+    """Faults as one text, the missing packages together."""
+    missing = [fault.removeprefix(_MISSING) for fault in faults if fault.startswith(_MISSING)]
+    others = [fault for fault in faults if not fault.startswith(_MISSING)]
+    return "; ".join([*others, *([f"{_MISSING}{', '.join(missing)}"] if missing else [])])
 
 
 def _fits(version: str, bounds: str) -> bool:
