@@ -40,7 +40,7 @@ from phonemo.files import SkippedFiles, dumps_json
 from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.runtime.device import is_cuda
+from phonemo.runtime.device import CPU, is_cuda
 from phonemo.runtime.vad import detector_of
 from phonemo.runtime.workers import available_cpus, needs_ray
 
@@ -174,6 +174,13 @@ def _resolved(batch: Batch, checked: _Checked) -> Batch:
     )
 
 
+def _options_here(batch: Batch) -> BatchOptions:
+    """The options for work on this machine, which needs no card where Ray's actors have theirs."""
+    if batch.engine.name != "ray":
+        return batch.options
+    return batch.options.model_copy(update={"device": CPU})
+
+
 def _check(batch: Batch) -> _Checked:
     """Raise errors that the first worker would raise, before anything is written."""
     if batch.profile is not None and batch.options.adapt is not None:
@@ -183,7 +190,7 @@ def _check(batch: Batch) -> _Checked:
     if batch.options.format == "parquet":
         needs_pyarrow()
     detector_of(batch.options.activity)
-    recognizer = open_recognizer(batch.options)
+    recognizer = open_recognizer(_options_here(batch))
     known = LabelSet(tuple(recognizer.labels))
     labels = known.resolved(batch.options.labels)
     if labels:
@@ -224,7 +231,7 @@ def _with_profile(
     if batch.profile is not None:
         applied = keep_profile(store, batch.profile)
     else:
-        work = WorkerSpec(store.address, batch.options)
+        work = WorkerSpec(store.address, _options_here(batch))
         parts, workers = card.planned.parts, batch.engine.workers or available_cpus()
         applied = make_profile(store, work, parts, workers, reference, progress.sampled)
     return card.model_copy(update={"profile": applied})
