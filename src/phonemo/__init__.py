@@ -34,23 +34,27 @@ _LAZY_IMPORTS = {
 }
 
 
-def load(model: str | Path | None = None) -> EmotionRecognizer:
+def load(model: str | Path | None = None, device: str = "cpu") -> EmotionRecognizer:
     """Open a bundle, or a model folder that ``phonemo train`` wrote (with torch).
 
     Args:
         model: a folder; "phonemo-small" or "phonemo-open", which ship with phonemo (a folder with
             that name in the working directory takes precedence); or a hub model,
             "org/name@revision". None opens phonemo-small.
+        device: "cpu", "cuda" (needs onnxruntime-gpu in place of onnxruntime), "cuda:1", or "auto":
+            the card if the network opens there. The recognizer's ``device`` says which it is.
 
     Raises:
         CheckpointError: the folder is missing, broken or neither kind; or this copy of phonemo
             has no packaged bundle.
+        DeviceError: the requested card is missing, or the network does not open there.
+        UsageError: an unknown device.
         HubError: the hub has no such model or is unreachable.
         MissingExtraError: a model folder was given and torch is not installed.
     """
     from phonemo.loader import load_model
 
-    return load_model(model)
+    return load_model(model, device=device)
 
 
 def predict(audio: Any, model: str | Path | None = None, rate: int | None = None) -> Prediction:
@@ -64,16 +68,20 @@ def predict(audio: Any, model: str | Path | None = None, rate: int | None = None
     return load(model).predict(audio, rate=rate)
 
 
-def from_pretrained(model: str | Path, token: str | None = None) -> EmotionRecognizer:
+def from_pretrained(
+    model: str | Path, token: str | None = None, device: str = "cpu"
+) -> EmotionRecognizer:
     """Open a hub model, or an existing folder as ``load`` does.
 
     Args:
         model: "org/name", "org/name@revision" (a branch, tag or commit) or a folder.
         token: for a private model; defaults to the token of ``hf auth login``.
+        device: as for ``load``.
 
     Raises:
         HubError: the hub has no such model or is unreachable.
         CheckpointError: the downloaded model is incomplete.
+        DeviceError: the requested card is missing, or the network does not open there.
         MissingExtraError: the extra hub is missing, or torch for a model folder.
     """
     from phonemo.loader import load_model
@@ -81,10 +89,10 @@ def from_pretrained(model: str | Path, token: str | None = None) -> EmotionRecog
 
     name = parse_hub_id(model, bare=True)
     if name is None:
-        return load_model(model)
+        return load_model(model, device=device)
     from phonemo.runtime.hub import download_model
 
-    return load_model(download_model(name, token))
+    return load_model(download_model(name, token), device=device)
 
 
 def push_to_hub(folder: str | Path, repository: str, **options: Any) -> str:

@@ -91,6 +91,10 @@ class ModelError(PhonemoError):
     """A backbone or network cannot be built or run as configured."""
 
 
+class DeviceError(PhonemoError):
+    """The requested device is missing, or no network can be opened on it."""
+
+
 class CheckpointError(PhonemoError):
     """A model folder or checkpoint is missing, broken or of the wrong kind."""
 

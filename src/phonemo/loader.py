@@ -16,16 +16,21 @@ if TYPE_CHECKING:
     from phonemo.runtime.recognizer import EmotionRecognizer
 
 
-def load_model(model: str | Path | None = None, threads: int | None = None) -> EmotionRecognizer:
+def load_model(
+    model: str | Path | None = None, threads: int | None = None, device: str = "cpu"
+) -> EmotionRecognizer:
     """Open a bundle or a model folder; None opens the bundle that ships with phonemo.
 
     Args:
         model: a folder, a model that ships with phonemo ("phonemo-small"; a folder with that name
             in the working directory takes precedence), or a hub model, "org/name@revision".
         threads: threads per clip; None uses the engine's default.
+        device: "cpu", "cuda", "cuda:1", or "auto", the card if the network opens there.
 
     Raises:
         CheckpointError: the folder is missing, broken or neither kind.
+        DeviceError: the requested card is missing, or the network does not open there.
+        UsageError: an unknown device.
         HubError: the hub has no such model or is unreachable.
         MissingExtraError: a model folder was given and torch is not installed.
     """
@@ -35,13 +40,13 @@ def load_model(model: str | Path | None = None, threads: int | None = None) -> E
     if model is None or is_bundle(model):
         from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
-        return OnnxRecognizer.load(model, threads)
+        return OnnxRecognizer.load(model, threads, device)
     if not Path(model).is_dir():
         raise CheckpointError(f"{model}: no such model folder; {_expected_model(str(model))}")
     needs_torch("predicting with a model folder")
     from phonemo.train.torch_recognizer import TorchRecognizer
 
-    return TorchRecognizer.load(model, threads)
+    return TorchRecognizer.load(model, threads, device)
 
 
 def resolve_model(model: str | Path | None) -> Path | None:

@@ -65,6 +65,7 @@ def test_the_models_are_listed():
         "phonemes": True,
         "precision": "int8",
         "licence": "MIT",
+        "device": "cpu",
         "whole_seconds": 30.0,
         "window_seconds": 3.0,
     }

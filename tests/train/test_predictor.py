@@ -11,10 +11,10 @@ import soundfile
 import torch
 from transformers import AutoModel
 
-from phonemo.errors import AudioError, CheckpointError, UsageError
+from phonemo.errors import AudioError, CheckpointError, DeviceError, UsageError
 from phonemo.runtime.vad import EnergyVad, VadTrack
 from phonemo.train.experiments.experiment_data import prepare_experiment
-from phonemo.train.torch_recognizer import TorchRecognizer
+from phonemo.train.torch_recognizer import TorchRecognizer, torch_device
 from tests.tiny_nets import make_backbone_folder, make_network
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import save_untrained
@@ -182,3 +182,21 @@ def test_the_predictions_equal_those_of_evaluation(folder, predictor):
     for index, item in enumerate(dataset.utterances):
         answer = predictor.predict(dataset.manifest.audio_path(item))
         assert list(answer.scores.values()) == pytest.approx(shares[index].tolist(), abs=1e-4)
+
+
+def test_a_card_that_torch_does_not_find_is_an_error(folder, predictor, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match=r"for device cuda, got none from torch .*nvidia-smi"):
+        TorchRecognizer.load(folder / "model", device="cuda")
+    auto = TorchRecognizer.load(folder / "model", device="auto")
+    assert (auto.device, predictor.device) == ("cpu", "cpu")
+    assert auto.predict(_noise(1.0), RATE) == predictor.predict(_noise(1.0), RATE)
+
+
+def test_cards_are_counted_from_0(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert torch_device("auto") == "cuda"
+    assert torch_device("cuda:1") == "cuda:1"
+    with pytest.raises(DeviceError, match="for device cuda:2, got 2 from torch"):
+        torch_device("cuda:2")

@@ -15,7 +15,8 @@ from typing import Any
 
 from phonemo.batch.job import BatchOptions, ExecutorOptions, PartStats
 from phonemo.batch.worker import BEGUN_BEFORE, PartWorker, WorkerSpec
-from phonemo.errors import PhonemoError, RunError
+from phonemo.errors import DeviceError, PhonemoError, RunError
+from phonemo.runtime.device import is_cuda
 from phonemo.runtime.workers import WorkerPool, ray_session
 
 log = logging.getLogger(__name__)
@@ -135,8 +136,7 @@ def run_parts_on_ray(
 ) -> Iterator[PartStats]:
     """Recognize parts on Ray; arguments and errors as for ``run_parts_locally``."""
     with ray_session(engine.address, engine.workers) as ray:
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        workers = min(engine.workers or cpus, len(parts))
+        workers = min(engine.workers or _places(ray, work.options.device), len(parts))
         try:
             for row in _dataset(work, parts, workers).iter_rows():
                 yield _stats_of(row["tally"])
@@ -146,6 +146,24 @@ def run_parts_on_ray(
                 f"Ray failed ({type(error).__name__}: {reason}); run the same command again to "
                 "resume"
             ) from error
+
+
+def _places(ray: Any, device: str) -> int:
+    """The actors that a cluster has processors for, or cards.
+
+    Raises:
+        DeviceError: a card is requested, and the cluster has none.
+    """
+    resources = ray.cluster_resources()
+    if not is_cuda(device):
+        return int(resources.get("CPU", 1))
+    cards = int(resources.get("GPU", 0))
+    if not cards:
+        raise DeviceError(
+            f"expected GPUs in the Ray cluster for device {device}, got none; start its machines "
+            "with ray start --num-gpus, or use device cpu"
+        )
+    return cards
 
 
 def _dataset(work: WorkerSpec, parts: Sequence[int], workers: int) -> Any:
@@ -164,6 +182,7 @@ def _dataset(work: WorkerSpec, parts: Sequence[int], workers: int) -> Any:
         batch_size=1,
         compute=ray_data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
         num_cpus=1,  # a lost actor is restarted together with its part
+        num_gpus=1 if is_cuda(work.options.device) else None,  # Ray numbers each actor's card 0
     )
 
 

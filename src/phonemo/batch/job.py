@@ -26,6 +26,10 @@ def _is_mix(value: object) -> bool:
     return value == "mix"
 
 
+def _is_cpu(value: object) -> bool:
+    return value == "cpu"
+
+
 def _is_none(value: object) -> bool:
     """Exclude fields of batches with a profile from the files of those without."""
     return value is None
@@ -52,6 +56,9 @@ class BatchOptions(_JobModel):
     """Give short recordings a timeline too."""
     activity: str = "energy"
     """Voice activity detector."""
+    device: str = Field(default="cpu", exclude_if=_is_cpu)
+    """Where the network runs: scores on a card differ from the processor's in their last digits.
+    "auto" is decided by the command for processes, by each actor on Ray."""
     channels: Channels = Field(default="mix", exclude_if=_is_mix)
     """The channels of recordings whose row in a manifest names none."""
     threshold: float | None = None
@@ -124,7 +131,8 @@ class ExecutorOptions:
 
     name: Literal["local", "ray"] = "local"
     workers: int | None = None
-    """Parallel workers; None for one per processor of the machine or the cluster."""
+    """Parallel workers; None for one per processor of the machine or the cluster. On a card, None
+    for one process on this machine, and for one actor per card of a Ray cluster."""
     address: str | None = None
     """Address of a Ray cluster; None starts Ray on this machine."""
 

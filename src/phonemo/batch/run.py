@@ -40,6 +40,7 @@ from phonemo.files import SkippedFiles, dumps_json
 from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.statistics import Reference
+from phonemo.runtime.device import CPU, is_cuda
 from phonemo.runtime.vad import detector_of
 from phonemo.runtime.workers import available_cpus, needs_ray
 
@@ -107,6 +108,7 @@ def run_batch(
         RunError: the folder holds something else or another batch, or cannot be written; or its
             profile is not the batch's.
         CheckpointError: the model cannot be opened.
+        DeviceError: the requested card is missing, or the model does not open there.
         ModelError: the model does not support profiles.
         ManifestError: a malformed row in an input.
         MissingExtraError: a package for the engine, the format or an address is not installed.
@@ -114,8 +116,8 @@ def run_batch(
     progress = progress or BatchProgress()
     profile_hash = None if batch.profile is None else batch.profile.hash
     batch = replace(batch, options=batch.options.model_copy(update={"profile": profile_hash}))
-    reference, labels = _check(batch)
-    batch = replace(batch, options=batch.options.model_copy(update={"labels": labels}))
+    checked = _check(batch)
+    batch = _resolved(batch, checked)
     store = open_store(batch.output)
     read_card(store)  # raises for foreign folders before a lock is written to them
     with store.owned():
@@ -130,7 +132,7 @@ def run_batch(
         if not planned.named:
             raise UsageError("expected recordings, got an empty list; name some")
         card = card.model_copy(update={"planned": planned})
-        card = _with_profile(store, batch, card, reference, progress)
+        card = _with_profile(store, batch, card, checked.reference, progress)
         write_card(store, card)  # the plan and the profile take effect here
         done = _finished_parts(store, card, batch.retry)
         try:
@@ -143,13 +145,44 @@ def run_batch(
     return summary | {"now": {"files": now.files, "failed": now.failed, "audio_hours": hours}}
 
 
-def _check(batch: Batch) -> tuple[Reference | None, tuple[str, ...]]:
-    """Raise errors that the first worker would raise, before anything is written.
+@dataclass(frozen=True)
+class _Checked:
+    """What a batch's model says about its options."""
 
-    Returns:
-        The model's reference statistics, None if no profile is applied, and the labels of
-        ``options.labels``, which may have other spellings.
+    labels: tuple[str, ...]
+    """Those of ``options.labels``, which may have other spellings."""
+    device: str
+    """Where the model opens on this machine; never "auto"."""
+    reference: Reference | None
+    """The model's reference statistics; None if no profile is applied."""
+
+
+def _resolved(batch: Batch, checked: _Checked) -> Batch:
+    """Resolve the labels and, for processes of this machine, the device and their number.
+
+    On a card it is one process, whose threads decode for one session.
     """
+    options: dict[str, object] = {"labels": checked.labels}
+    if batch.engine.name == "ray":
+        return replace(batch, options=batch.options.model_copy(update=options))
+    workers = batch.engine.workers or (1 if is_cuda(checked.device) else available_cpus())
+    options |= {"device": checked.device}
+    return replace(
+        batch,
+        options=batch.options.model_copy(update=options),
+        engine=replace(batch.engine, workers=workers),
+    )
+
+
+def _options_here(batch: Batch) -> BatchOptions:
+    """The options for work on this machine, which needs no card where Ray's actors have theirs."""
+    if batch.engine.name != "ray":
+        return batch.options
+    return batch.options.model_copy(update={"device": CPU})
+
+
+def _check(batch: Batch) -> _Checked:
+    """Raise errors that the first worker would raise, before anything is written."""
     if batch.profile is not None and batch.options.adapt is not None:
         raise UsageError("--profile and --adapt are mutually exclusive; drop one")
     if batch.engine.name == "ray":
@@ -157,17 +190,18 @@ def _check(batch: Batch) -> tuple[Reference | None, tuple[str, ...]]:
     if batch.options.format == "parquet":
         needs_pyarrow()
     detector_of(batch.options.activity)
-    recognizer = open_recognizer(batch.options)
+    recognizer = open_recognizer(_options_here(batch))
     known = LabelSet(tuple(recognizer.labels))
     labels = known.resolved(batch.options.labels)
     if labels:
         known.restrict(labels)  # at least two
+    device = recognizer.device
     if batch.profile is None and batch.options.adapt is None:
-        return None, labels
+        return _Checked(labels, device, None)
     reference: Reference = recognizer.adaptable()
     if batch.profile is not None:
         batch.profile.check(reference)
-    return reference, labels
+    return _Checked(labels, device, reference)
 
 
 def _new_or_resumed_card(store: Store, batch: Batch, command: str) -> BatchCard:
@@ -197,7 +231,7 @@ def _with_profile(
     if batch.profile is not None:
         applied = keep_profile(store, batch.profile)
     else:
-        work = WorkerSpec(store.address, batch.options)
+        work = WorkerSpec(store.address, _options_here(batch))
         parts, workers = card.planned.parts, batch.engine.workers or available_cpus()
         applied = make_profile(store, work, parts, workers, reference, progress.sampled)
     return card.model_copy(update={"profile": applied})

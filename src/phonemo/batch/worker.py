@@ -28,7 +28,8 @@ from phonemo.batch.rows import Row, failed_row, part_name, rows_of, writing_rows
 from phonemo.batch.stores import Store, open_store
 from phonemo.errors import PhonemoError, RunError, safe_name
 from phonemo.loader import load_model, model_digest
-from phonemo.runtime.workers import WorkerPool
+from phonemo.runtime.device import is_cuda
+from phonemo.runtime.workers import WorkerPool, available_cpus
 
 #: Time limit for one file; hours of audio take minutes.
 SECONDS = 3600.0
@@ -130,6 +131,8 @@ class PartWorker:
         self.options = work.options
         self._work, self._tick = work, tick
         self._recognizer = open_recognizer(work.options)
+        # one session on a card, and threads that decode for it
+        self._jobs = available_cpus() if is_cuda(self._recognizer.device) else 1
         if work.profile is not None:
             profile = read_profile(self.store, work.profile)
             self._recognizer = self._recognizer.with_profile(profile)
@@ -159,7 +162,7 @@ class PartWorker:
         held: deque[Fetched] = deque()
         results = self._recognizer.predict_many(
             fetched(items, held),
-            jobs=1,
+            jobs=self._jobs,
             shares=options.phonemes,
             timeline=options.timeline,
             channels=options.channels,
@@ -221,6 +224,7 @@ def open_recognizer(options: BatchOptions) -> Any:
 
     Raises:
         CheckpointError: the model is missing or malformed.
+        DeviceError: the requested card is missing, or the model does not open there.
         RunError: it is not the batch's model.
     """
     if model_digest(options.model) != options.model_sha256:
@@ -228,7 +232,7 @@ def open_recognizer(options: BatchOptions) -> Any:
             f"{options.model or 'the bundle that ships with phonemo'}: expected the model that the "
             "batch was started with, got another one; use the same phonemo and model everywhere"
         )
-    recognizer = load_model(options.model, threads=1)
+    recognizer = load_model(options.model, threads=1, device=options.device)
     recognizer.activity = options.activity
     if options.threshold is not None:
         recognizer.abstain_below = options.threshold

@@ -12,6 +12,7 @@ from phonemo.cli import console
 from phonemo.cli.options import (
     Activity,
     ChannelChoice,
+    Device,
     Jobs,
     Model,
     Quiet,
@@ -57,6 +58,7 @@ def adapt(
     model: Model = None,
     vad: Activity = "energy",
     channels: ChannelChoice = "mix",
+    device: Device = "cpu",
     jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
@@ -71,7 +73,8 @@ def adapt(
     chosen = channels_of(channels)
     refuse_standard_input(named)
     check_writable(output)
-    opened = load_model(model)
+    opened = load_model(model, device=device)
+    note_device(opened, device, quiet)
     opened.activity = vad
     pool = pooled(opened, named, jobs, quiet, _print_error, chosen)
     if not quiet:
@@ -83,6 +86,12 @@ def adapt(
         f"{output}: profile {profile.hash} of {len(named) - pool.silent - pool.failed} recordings "
         f"({profile.count} vectors, {profile.seconds:.1f} s of speech)"
     )
+
+
+def note_device(opened: EmotionRecognizer, device: str, quiet: bool) -> None:
+    """Print the device that ``auto`` stands for, unless quiet."""
+    if not quiet and device.strip().lower() == "auto":
+        typer.echo(f"phonemo: device auto: {opened.device}", err=True)
 
 
 def pooled(

@@ -55,6 +55,14 @@ Model = Annotated[
         "phonemo-small or phonemo-open (included). Default: phonemo-small."
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="cpu|cuda|cuda:N|auto",
+        help="Where the network runs; auto: the CUDA card if the network opens there. A card "
+        "needs onnxruntime-gpu in place of onnxruntime.",
+    ),
+]
 Activity = Annotated[
     str,
     typer.Option(help="Voice activity: energy, or silero (pip install 'phonemo[vad]')."),

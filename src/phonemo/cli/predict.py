@@ -14,7 +14,7 @@ import typer
 
 from phonemo.cli import adapt as cli_adapt
 from phonemo.cli import console
-from phonemo.cli.options import Activity, ChannelChoice, Jobs, Model, channels_of
+from phonemo.cli.options import Activity, ChannelChoice, Device, Jobs, Model, channels_of
 from phonemo.cli.output import (
     DIMENSIONED,
     SUMMARIZED,
@@ -168,6 +168,7 @@ def predict(
     channels: ChannelChoice = "mix",
     profile: cli_adapt.ProfileFile = None,
     adapt: cli_adapt.Adapt = False,
+    device: Device = "cpu",
     jobs: Jobs = None,
     quiet: QuietCount = False,
 ) -> None:
@@ -200,7 +201,8 @@ def predict(
     targets = output_paths(named, output_format, output_dir, overwrite)
     for note in skipped.notes():
         typer.echo(f"phonemo: {note}", err=True)
-    opened = load_model(model)
+    opened = load_model(model, device=device)
+    cli_adapt.note_device(opened, device, quiet)
     options = _with_dimensions(options, opened, dimensions, output_format)
     known = LabelSet(tuple(opened.labels))
     if options.labels:

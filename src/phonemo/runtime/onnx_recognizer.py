@@ -28,6 +28,7 @@ from phonemo.runtime.bundle import (
     place_of_bundle,
     reopen_bundle,
 )
+from phonemo.runtime.device import CPU, is_cuda, parse_device
 from phonemo.runtime.parts.dimensions import DimensionReader, derived_reader, trained_reader
 from phonemo.runtime.phonemes.alignment import aligned_spans
 from phonemo.runtime.phonemes.attribution import add_attribution
@@ -46,19 +47,29 @@ class OnnxRecognizer(EmotionRecognizer):
     Args:
         bundle: an opened bundle.
         threads: threads per clip; None leaves the choice to onnxruntime.
+        device: "cpu", "cuda", "cuda:1" or "auto", which is the card if a session opens there.
+
+    Raises:
+        CheckpointError: the bundle's parts do not fit together.
+        DeviceError: the requested card is missing, or no session opens there.
+        UsageError: an unknown device.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None = None, device: str = CPU) -> None:
         self.card: BundleCard = bundle.card
         self.whole_seconds = bundle.card.window_seconds
         self.abstain_below = bundle.card.abstain_below
         self._bundle, self._threads = bundle, threads
+        self._requested_device = parse_device(device)
         try:
             if bundle.adaptation is not None:
                 self.reference = unpacked(bundle.adaptation, len(bundle.card.labels))
-            self.graph, self.head = _open_networks(bundle, self.reference, threads)
+            self.graph, self.head = _open_networks(
+                bundle, self.reference, threads, self._requested_device
+            )
         except CheckpointError as error:
             raise CheckpointError(f"{bundle.folder}: {error}") from error
+        self.device = self.graph.device
         self.phoneme_decoder = _decoder_of(bundle)
         self._single = _SingleThreaded(bundle, self.reference)
         self._check_sizes(bundle.folder)
@@ -67,13 +78,17 @@ class OnnxRecognizer(EmotionRecognizer):
         self.dimensions = _dimension_reader(bundle.card)
 
     @classmethod
-    def load(cls, folder: str | Path | None = None, threads: int | None = None) -> OnnxRecognizer:
+    def load(
+        cls, folder: str | Path | None = None, threads: int | None = None, device: str = CPU
+    ) -> OnnxRecognizer:
         """Open a bundle's folder, or by default the bundle that ships with phonemo.
 
         Raises:
             CheckpointError: it is missing, no bundle or corrupt; or none ships with this copy.
+            DeviceError: the requested card is missing, or no session opens there.
+            UsageError: an unknown device.
         """
-        return cls(open_bundle(packaged() if folder is None else folder), threads)
+        return cls(open_bundle(packaged() if folder is None else folder), threads, device)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the bundle's place and the options; unpickling opens the bundle again."""
@@ -82,7 +97,8 @@ class OnnxRecognizer(EmotionRecognizer):
         }
         place = place_of_bundle(self._bundle.folder)
         options["phoneme_decoder"] = self.phoneme_decoder.options
-        return _reopened, (type(self), place, self.card.model_dump_json(), self._threads, options)
+        opening = (self._threads, self._requested_device)
+        return _reopened, (type(self), place, self.card.model_dump_json(), opening, options)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -153,9 +169,12 @@ class OnnxRecognizer(EmotionRecognizer):
         return self.card.precision != "int8"
 
     def for_jobs(self, jobs: int | None) -> tuple[EmotionRecognizer, int]:
-        """Return a recognizer for parallel clips: one thread per clip is faster than many."""
+        """Return a recognizer for parallel clips: one thread per clip is faster than many.
+
+        On a card all clips share one session: the threads decode while it computes.
+        """
         count = validate_jobs(jobs, available_cpus())
-        if count == 1 or self._threads == 1:
+        if count == 1 or self._threads == 1 or is_cuda(self.device):
             return self, count
         twin = copy(self)
         twin.graph, twin.head = self._single.networks()
@@ -273,6 +292,8 @@ _OPENED_ATTRIBUTES = frozenset(
         "card",
         "_bundle",
         "_threads",
+        "_requested_device",
+        "device",
         "graph",
         "head",
         "reference",
@@ -287,11 +308,11 @@ def _reopened(
     kind: type[OnnxRecognizer],
     place: str,
     card: str,
-    threads: int | None,
+    opening: tuple[int | None, str],
     options: dict[str, Any],
 ) -> OnnxRecognizer:
     """Open the bundle of a pickled recognizer; CheckpointError where it is gone or another."""
-    recognizer = kind(reopen_bundle(place, card), threads)
+    recognizer = kind(reopen_bundle(place, card), *opening)
     chosen = options.pop("phoneme_decoder")
     recognizer.__dict__.update(options)
     recognizer.phoneme_decoder = replace(recognizer.phoneme_decoder, options=chosen)
@@ -331,11 +352,13 @@ class _SingleThreaded:
 
 
 def _open_networks(
-    bundle: Bundle, reference: Reference | None, threads: int | None
+    bundle: Bundle, reference: Reference | None, threads: int | None, device: str = CPU
 ) -> tuple[Graph, Head | None]:
-    head = None if bundle.head is None else Head(bundle.head, threads)
+    graph: Graph
     if bundle.card.network is None:
-        return Graph(bundle.model, threads), head
-    if reference is None:  # excluded by the card's validation
+        graph = Graph(bundle.model, threads, device)
+    elif reference is None:  # excluded by the card's validation
         raise CheckpointError("a shared network needs adaptation.npz; export the model again")
-    return SharedGraph(bundle.model, reference, threads), head
+    else:
+        graph = SharedGraph(bundle.model, reference, threads, device)
+    return graph, None if bundle.head is None else Head(bundle.head, threads, graph.device)

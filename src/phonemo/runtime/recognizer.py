@@ -71,6 +71,8 @@ class EmotionRecognizer(Adaptable):
     whole_seconds: float = WHOLE_SECONDS
     window_seconds: float = WINDOW_SECONDS
     abstain_below: float = 0.0
+    device: str = "cpu"
+    """Where the network runs: "cpu", or a card, "cuda" or "cuda:1"; never "auto"."""
     activity: str = "energy"
     """The voice activity: a key of phonemo.runtime.vad.DETECTORS."""
     phoneme_decoder: PhonemeDecoder = PhonemeDecoder()

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from phonemo.errors import CheckpointError, ModelError, UsageError
 from phonemo.runtime.adaptation.statistics import Affine, Reference
+from phonemo.runtime.device import AUTO, CPU, device_of, failed, providers_of
 
 #: Read when onnxruntime is imported. Without it, 1.32 stores a device id and an event database in
 #: the user's cache folder, for telemetry to its vendor.
@@ -88,18 +89,43 @@ class Logits:
     """(dimension,), 0 to 1; None without a head for dimensions."""
 
 
-def open_session(model: bytes, threads: int | None = None) -> Any:
+def open_session(model: bytes, threads: int | None = None, device: str = CPU) -> Any:
     """Open a network in onnxruntime.
 
     Args:
         model: content of an ONNX file.
         threads: threads per run; None leaves the choice to onnxruntime.
+        device: as in ``phonemo.runtime.device``; "auto" is the card if a session opens there.
 
     Raises:
         CheckpointError: onnxruntime cannot open it.
+        DeviceError: the card is missing, or no session opens there.
         UsageError: fewer than one thread.
     """
+    return _open_on(model, threads, device)[0]
+
+
+def _open_on(model: bytes, threads: int | None, device: str) -> tuple[Any, str]:
+    """Open a session; return it with the device that it runs on."""
     ort = onnxruntime()
+    options, providers = _session_options(ort, threads), providers_of(device, ort)
+    try:
+        # the fallback would only retry the same provider and print to standard output
+        session = ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
+    except onnx_errors() as error:
+        if len(providers) > 1:  # the card or the network: the processor shows which
+            if device == AUTO:
+                return _open_on(model, threads, CPU)
+            _open_on(model, threads, CPU)
+            raise failed(device, _first_line(error), ort) from error
+        raise CheckpointError(
+            f"onnxruntime {ort.__version__} cannot open the network "
+            f"({_first_line(error)}); update onnxruntime, or export the model again"
+        ) from error
+    return session, device_of(session, device, ort)
+
+
+def _session_options(ort: ModuleType, threads: int | None) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.add_session_config_entry(_EXTERNAL_DATA_KEY, os.devnull)
@@ -108,16 +134,7 @@ def open_session(model: bytes, threads: int | None = None) -> Any:
         if threads < 1:
             raise UsageError(f"expected 1 or more threads, got threads={threads}")
         options.intra_op_num_threads = threads
-    try:
-        # the fallback would only retry the same provider and print to standard output
-        return ort.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"], enable_fallback=0
-        )
-    except onnx_errors() as error:
-        raise CheckpointError(
-            f"onnxruntime {ort.__version__} cannot open the network "
-            f"({_first_line(error)}); update onnxruntime, or export the model again"
-        ) from error
+    return options
 
 
 def names_of(session: Any) -> tuple[set[str], dict[str, Any]]:
@@ -184,14 +201,17 @@ class Graph:
     Args:
         model: content of the file.
         threads: threads per clip; None leaves the choice to onnxruntime.
+        device: as in ``phonemo.runtime.device``.
 
     Raises:
         CheckpointError: onnxruntime cannot open it, or it has other inputs or outputs.
+        DeviceError: no session opens on the requested card.
         UsageError: fewer than one thread.
     """
 
-    def __init__(self, model: bytes, threads: int | None = None) -> None:
-        self._session = open_session(model, threads)
+    def __init__(self, model: bytes, threads: int | None = None, device: str = CPU) -> None:
+        #: the device that it really runs on, never "auto"
+        self._session, self.device = _open_on(model, threads, device)
         self._check_names()
 
     @property
@@ -304,13 +324,15 @@ class Head:
     Args:
         model: content of the file.
         threads: threads per run; None leaves the choice to onnxruntime.
+        device: as in ``phonemo.runtime.device``.
 
     Raises:
         CheckpointError: onnxruntime cannot open it, or it has other inputs or outputs.
+        DeviceError: no session opens on the requested card.
     """
 
-    def __init__(self, model: bytes, threads: int | None = None) -> None:
-        self._session = open_session(model, threads)
+    def __init__(self, model: bytes, threads: int | None = None, device: str = CPU) -> None:
+        self._session = open_session(model, threads, device)
         inputs, outputs = names_of(self._session)
         #: width of the vector that a profile maps; None where the head takes no map
         self.width = map_width(self._session)
@@ -382,13 +404,21 @@ class SharedGraph(Graph):
         model: content of model.onnx.
         reference: holds the head, and thereby the number of emotions.
         threads: threads per clip; None leaves the choice to onnxruntime.
+        device: as in ``phonemo.runtime.device``.
 
     Raises:
         CheckpointError: the network outputs no vector, or one of another width.
+        DeviceError: no session opens on the requested card.
     """
 
-    def __init__(self, model: bytes, reference: Reference, threads: int | None = None) -> None:
-        super().__init__(model, threads)
+    def __init__(
+        self,
+        model: bytes,
+        reference: Reference,
+        threads: int | None = None,
+        device: str = CPU,
+    ) -> None:
+        super().__init__(model, threads, device)
         self._reference = reference
         width = len(reference.centre)
         if self.width != width:

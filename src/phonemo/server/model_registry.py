@@ -92,13 +92,14 @@ def open_models(config: ServeConfig) -> dict[str, EmotionRecognizer]:
 
     Raises:
         CheckpointError: a model is missing or broken, or two have the same name.
+        DeviceError: the config's device is missing, or a model does not open there.
         MissingExtraError: one is a model folder and torch is not installed.
     """
     from phonemo.loader import load_model
 
     models: dict[str, EmotionRecognizer] = {}
     for path in config.models or (None,):
-        recognizer = load_model(path)
+        recognizer = load_model(path, device=config.device)
         name = name_of(recognizer, path)
         if name in models:
             raise CheckpointError(f"{path}: a model named {name} is served already")

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from phonemo.config import BaseConfig, load_section
+from phonemo.errors import UsageError
+from phonemo.runtime.device import parse_device
 
 _Seconds = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
@@ -115,6 +117,9 @@ class ServeConfig(BaseConfig):
     models: tuple[str, ...] = ()
     """Bundles, model folders, or names of packaged models (phonemo-small, phonemo-open); the first
     is the default model; empty: phonemo-small."""
+    device: str = "cpu"
+    """Where the networks run: "cpu", "cuda", "cuda:1", or "auto", the card if they open there. A
+    missing card is an error at the start."""
     profiles: str | None = None
     """Folder of profiles from phonemo adapt: each NAME.json is offered to clients as NAME (letters,
     digits, dots, dashes and underscores). They are read once, at startup."""
@@ -139,6 +144,18 @@ class ServeConfig(BaseConfig):
     """Limits of requests."""
     access: ServeAccess = ServeAccess()
     """Access control."""
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, device: str) -> str:
+        return _parsed_device(device)
+
+
+def _parsed_device(device: str) -> str:
+    try:
+        return parse_device(device)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
 
 
 def load_serve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> ServeConfig:

@@ -19,6 +19,7 @@ from phonemo.cli.options import (
     Activity,
     Address,
     ChannelChoice,
+    Device,
     Engine,
     EngineName,
     Model,
@@ -57,9 +58,7 @@ Output = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        "--workers", "-j", min=1, help="Recordings processed in parallel. Default: one per CPU."
-    ),
+    typer.Option("--workers", "-j", min=1, help="Processes. Default: one per CPU; one on a card."),
 ]
 Kind = Annotated[
     PartFormat,
@@ -110,6 +109,7 @@ def batch(
     profile: ProfileFile = None,
     adapt: Adapt = False,
     adapt_sample: Sample = None,
+    device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
     """Recognize emotion in very many recordings.
@@ -127,6 +127,7 @@ def batch(
     from phonemo.batch.run import Batch, run_batch
     from phonemo.loader import model_digest, resolve_model
     from phonemo.runtime.adaptation.profile import Profile
+    from phonemo.runtime.device import parse_device
 
     model = resolve_model(model)
     options = job.BatchOptions(
@@ -136,6 +137,7 @@ def batch(
         top_k=top_k,
         phonemes=phonemes,
         timeline=timeline,
+        device=parse_device(device),
         activity=vad,
         channels=channels_of(channels),
         threshold=threshold,
@@ -145,7 +147,7 @@ def batch(
     request = Batch(
         output,
         options,
-        job.ExecutorOptions(engine.value, workers or _processors(engine), address),
+        job.ExecutorOptions(engine.value, workers, address),
         part_files,
         retry,
         None if profile is None else Profile.load(profile),
@@ -159,13 +161,6 @@ def _print_summary(summary: Mapping[str, Any], output: str) -> None:
         typer.echo(line)
     if summary["files"]["failed"]:
         raise typer.Exit(1)
-
-
-def _processors(engine: EngineName) -> int | None:
-    """Count the local CPUs; None for Ray, which uses those of its cluster."""
-    from phonemo.runtime.workers import available_cpus
-
-    return available_cpus() if engine is EngineName.local else None
 
 
 #: Window over which the rate is averaged.

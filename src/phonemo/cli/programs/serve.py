@@ -36,6 +36,14 @@ Profiles = Annotated[
         help="Folder of profiles written by phonemo adapt; clients select one with profile=STEM.",
     ),
 ]
+ServeDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="cpu|cuda|cuda:N|auto",
+        help="Where the networks run; auto: the CUDA card if they open there. Default: cpu.",
+    ),
+]
 AccessLog = Annotated[
     bool, typer.Option("--access-log", help="Log every request to standard error.")
 ]
@@ -51,6 +59,7 @@ def serve(
     port: Port = None,
     model: Models = None,
     profiles: Profiles = None,
+    device: ServeDevice = None,
     overrides: Override = None,
     access_log: AccessLog = False,
     new_key: NewKey = False,
@@ -64,6 +73,7 @@ def serve(
 
     folder = None if profiles is None else str(profiles)
     options = {"host": host, "port": port, "models": model, "profiles": folder}
+    options["device"] = device
     typed = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
     resolved = load_serve_config(config, [*(overrides or ()), *typed])
     _needs_serve()

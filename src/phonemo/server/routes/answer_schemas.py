@@ -196,6 +196,8 @@ class ModelCard(_Schema):
     precision: str | None = None
     licence: str | None = None
     """License of the weights."""
+    device: str
+    """Where it runs: "cpu", or a card, "cuda" or "cuda:1"."""
     whole_seconds: float
     """Longest recording that is processed in one pass."""
     window_seconds: float

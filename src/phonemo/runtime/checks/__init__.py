@@ -1,0 +1,1 @@
+"""What phonemo doctor examines: versions, machine, extras, formats, models, a self-test."""
