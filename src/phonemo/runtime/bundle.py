@@ -260,8 +260,16 @@ def open_bundle(folder: str | Path) -> Bundle:
     if card.decoder_sha256 is not None:
         path = folder / DECODER
         decoder = _read_verified(path, card.decoder_sha256, _MOST_ADAPTATION_BYTES)
-    model = _read_verified(place_of(folder, MODEL, card.network), card.sha256)
-    return Bundle(folder, card, model, head, adaptation, decoder)
+    return Bundle(folder, card, network_of(folder, card), head, adaptation, decoder)
+
+
+def network_of(folder: Path, card: BundleCard) -> bytes:
+    """Read a bundle's network again.
+
+    Raises:
+        CheckpointError: it is gone, or another than the card's.
+    """
+    return _read_verified(place_of(folder, MODEL, card.network), card.sha256)
 
 
 def place_of_bundle(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
@@ -23,6 +24,7 @@ from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.runtime.bundle import (
     Bundle,
     BundleCard,
+    network_of,
     open_bundle,
     packaged,
     place_of_bundle,
@@ -39,6 +41,8 @@ from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
 from phonemo.runtime.workers import available_cpus
 
 Floats = npt.NDArray[np.float64]
+
+log = logging.getLogger(__name__)
 
 
 class OnnxRecognizer(EmotionRecognizer):
@@ -59,7 +63,8 @@ class OnnxRecognizer(EmotionRecognizer):
         self.card: BundleCard = bundle.card
         self.whole_seconds = bundle.card.window_seconds
         self.abstain_below = bundle.card.abstain_below
-        self._bundle, self._threads = bundle, threads
+        # onnxruntime has the network; 17 MB are not kept for sessions that may never be opened
+        self._bundle, self._threads = replace(bundle, model=b""), threads
         self._requested_device = parse_device(device)
         try:
             if bundle.adaptation is not None:
@@ -71,7 +76,7 @@ class OnnxRecognizer(EmotionRecognizer):
             raise CheckpointError(f"{bundle.folder}: {error}") from error
         self.device = self.graph.device
         self.phoneme_decoder = _decoder_of(bundle)
-        self._single = _SingleThreaded(bundle, self.reference)
+        self._single = _SingleThreaded(self._bundle, self.reference)
         self._check_sizes(bundle.folder)
         self._check_map_width(bundle.folder)
         self._check_dimensions(bundle.folder)
@@ -176,8 +181,11 @@ class OnnxRecognizer(EmotionRecognizer):
         count = validate_jobs(jobs, available_cpus())
         if count == 1 or self._threads == 1 or is_cuda(self.device):
             return self, count
+        networks = self._single.networks()
+        if networks is None:
+            return self, count
         twin = copy(self)
-        twin.graph, twin.head = self._single.networks()
+        twin.graph, twin.head = networks
         twin._threads = 1
         return twin, count
 
@@ -335,20 +343,31 @@ class _SingleThreaded:
     """Single-threaded sessions for parallel clips; copies of a recognizer share them.
 
     Args:
-        bundle: opened.
+        bundle: opened; its network is read again.
         reference: the bundle's reference, where it has one.
     """
 
     def __init__(self, bundle: Bundle, reference: Reference | None) -> None:
         self._bundle, self._reference = bundle, reference
+        self._folder = bundle.folder.absolute()
         self._lock = Lock()
         self._opened: tuple[Graph, Head | None] | None = None
 
-    def networks(self) -> tuple[Graph, Head | None]:
-        """Open the sessions when they are first needed."""
+    def networks(self) -> tuple[Graph, Head | None] | None:
+        """Open the sessions when they are first needed.
+
+        None if the network's file has gone or changed since: the open sessions then serve all jobs.
+        """
         with self._lock:
-            self._opened = self._opened or _open_networks(self._bundle, self._reference, threads=1)
+            try:
+                self._opened = self._opened or self._open()
+            except CheckpointError as error:
+                log.warning("clips are not recognized in parallel: %s", error)
         return self._opened
+
+    def _open(self) -> tuple[Graph, Head | None]:
+        network = network_of(self._folder, self._bundle.card)
+        return _open_networks(replace(self._bundle, model=network), self._reference, threads=1)
 
 
 def _open_networks(

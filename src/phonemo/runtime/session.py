@@ -122,6 +122,7 @@ def _open_on(model: bytes, threads: int | None, device: str) -> tuple[Any, str]:
             f"onnxruntime {ort.__version__} cannot open the network "
             f"({_first_line(error)}); update onnxruntime, or export the model again"
         ) from error
+    session._model_bytes = None  # kept for a change of providers, which never happens
     return session, device_of(session, device, ort)
 
 
