@@ -19,6 +19,7 @@ import numpy.typing as npt
 from phonemo.errors import CheckpointError, ModelError, UsageError
 from phonemo.runtime.adaptation.statistics import Affine, Reference
 from phonemo.runtime.device import AUTO, CPU, device_of, failed, providers_of
+from phonemo.runtime.heap import return_free_pages
 
 #: Read when onnxruntime is imported. Without it, 1.32 stores a device id and an event database in
 #: the user's cache folder, for telemetry to its vendor.
@@ -123,6 +124,7 @@ def _open_on(model: bytes, threads: int | None, device: str) -> tuple[Any, str]:
             f"({_first_line(error)}); update onnxruntime, or export the model again"
         ) from error
     session._model_bytes = None  # kept for a change of providers, which never happens
+    return_free_pages()  # 15 MB of the parsed file
     return session, device_of(session, device, ort)
 
 

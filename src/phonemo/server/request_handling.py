@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 
 from phonemo.errors import PhonemoError
+from phonemo.runtime.heap import clear_frames
 from phonemo.server.api_errors import ApiError, api_error_of, client_closed
 from phonemo.server.auth import AccessPolicy
 from phonemo.server.fairness.clients import CLIENT, client_of
 from phonemo.server.fairness.deadlines import deadline
-from phonemo.server.fairness.heap import clear_frames
 from phonemo.server.middleware import ARRIVAL
 from phonemo.server.service import Service
 

@@ -14,13 +14,13 @@ import numpy as np
 import soundfile
 
 from phonemo.audio import RATE
+from phonemo.runtime.heap import release_memory
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import PredictOptions
 from phonemo.runtime.workers import available_cpus
 from phonemo.server.admission import Admission
 from phonemo.server.api_errors import ApiError, service_unavailable
 from phonemo.server.decoders.decoder_pool import PROGRAM
-from phonemo.server.fairness.heap import release_memory
 from phonemo.server.middleware import Meters
 from phonemo.server.model_registry import ModelRegistry
 from phonemo.server.pipeline import Pipeline, RecognizeOptions

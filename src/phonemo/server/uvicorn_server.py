@@ -19,9 +19,9 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from phonemo.errors import ModelError, PhonemoError, UsageError, safe_name
+from phonemo.runtime.heap import map_large_blocks
 from phonemo.server.app import PhonemoApp, create_app
 from phonemo.server.fairness.connections import ConnectionPlaces
-from phonemo.server.fairness.heap import map_large_blocks
 from phonemo.server.refusals.request_heads import HEAD_BYTES, RefusingProtocol
 from phonemo.server.service import State
 from phonemo.server.settings import ServeConfig, ServeLimits

@@ -24,7 +24,7 @@ from phonemo.audio.each_channel import load_channels
 from phonemo.audio.formats.ffmpeg import is_installed
 from phonemo.errors import AudioError
 from phonemo.files import loads_json
-from phonemo.server.fairness.heap import map_large_blocks, release_memory
+from phonemo.runtime.heap import map_large_blocks, release_memory
 
 _SIZES = struct.Struct("<QQ")
 _UNLIMITED = 2**63

@@ -32,6 +32,11 @@ def map_large_blocks() -> None:
 def release_memory() -> None:
     """Collect reference cycles, and return free pages to the system."""
     gc.collect()
+    return_free_pages()
+
+
+def return_free_pages() -> None:
+    """Return free pages to the system."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 
