@@ -72,7 +72,7 @@ def _level(name: str) -> dict[str, Any]:
 #: Signals, and how many samples arrive at once; 0 is a clip that is known as a whole.
 _VAD = [
     (name, size)
-    for name in ("three_seconds", "quiet", "faint", "silence", "dc", "noise", "whole")
+    for name in ("three_seconds", "quiet", "whisper", "silence", "dc", "noise", "whole")
     for size in (0, 16_000, 777)
 ]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from phonemo.errors import AudioError, PhonemoError
+from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.streaming_recognizer import StreamingRecognizer
@@ -18,7 +19,7 @@ from tests.tiny_bundle import ADAPTABLE, BUNDLE, SHARED
 BUNDLES = {folder.name: folder for folder in (BUNDLE, ADAPTABLE, SHARED)}
 
 _SHORT = ("empty", "one", "below_frame", "frame", "below_field", "field", "odd", "second")
-_LEVELS = ("quiet", "faint", "silence", "constant", "dc", "clipped", "noise")
+_LEVELS = ("quiet", "faint", "whisper", "silence", "constant", "dc", "clipped", "noise")
 _LONG = ("below_whole", "whole", "above_whole", "long")
 
 #: Bundle, signal, options.
@@ -32,7 +33,8 @@ _CASES: list[tuple[str, str, dict[str, Any]]] = [
     (ADAPTABLE.name, "above_whole", {"profile": True}),
     (SHARED.name, "three_seconds", {"phonemes": True, "profile": True}),
     (ADAPTABLE.name, "three_seconds", {"emotions": ["neutral", "anger"]}),
-    (ADAPTABLE.name, "three_seconds", {"emotions": ["Wut", "joy"]}),
+    (ADAPTABLE.name, "three_seconds", {"emotions": ["Wut", "Neutral"]}),
+    (ADAPTABLE.name, "three_seconds", {"emotions": ["anger", "qqqq"]}),
     (ADAPTABLE.name, "three_seconds", {"emotions": ["anger"]}),
     (ADAPTABLE.name, "three_seconds", {"top_k": 1}),
 ]
@@ -44,6 +46,7 @@ _STREAMS: list[tuple[str, str, int, dict[str, Any]]] = [
     (ADAPTABLE.name, "above_whole", 16_000, {"profile": True}),
     (ADAPTABLE.name, "long", 16_000, {"adapt": True}),
     (SHARED.name, "silence", 5_000, {}),
+    (ADAPTABLE.name, "whisper", 4_096, {}),
     (BUNDLE.name, "empty", 1, {}),
     (BUNDLE.name, "one", 1, {}),
 ]
@@ -81,7 +84,8 @@ def _prediction(bundle: str, signal: str, options: dict[str, Any]) -> dict[str, 
 
     def predict() -> Any:
         found = chosen.predict(samples, RATE, shares=shares, timeline=timeline)
-        found = found.narrowed(options.get("emotions", ()), options.get("top_k"))
+        names = LabelSet(chosen.labels).resolved(options.get("emotions", ()))
+        found = found.narrowed(names, options.get("top_k"))
         return found.to_dict(spans=True)
 
     return given | _outcome(predict)

@@ -78,6 +78,11 @@ def voice(samples: int, step: int) -> npt.NDArray[np.float64]:
     return wave * (rise * loud)
 
 
+def hissing(samples: int, step: int) -> npt.NDArray[np.float64]:
+    """A voice in steady noise, which a quiet recording's voice activity needs."""
+    return voice(samples, step) + noise(samples) * 0.02
+
+
 def silence(samples: int, _: int) -> npt.NDArray[np.float64]:
     """Zeros."""
     return np.zeros(samples)
@@ -89,7 +94,7 @@ def square(samples: int, step: int) -> npt.NDArray[np.float64]:
     return np.where(phase < 32_768, 1.0, -1.0)
 
 
-KINDS = {"voice": voice, "noise": noise, "silence": silence, "square": square}
+KINDS = {"voice": voice, "hissing": hissing, "noise": noise, "silence": silence, "square": square}
 
 #: The recordings of the files, by name.
 SIGNALS: dict[str, Signal] = {
@@ -108,6 +113,7 @@ SIGNALS: dict[str, Signal] = {
     "long": Signal("voice", 1_520_000, 820),
     "quiet": Signal("voice", 48_000, 1_311, 0.001),
     "faint": Signal("voice", 48_000, 1_311, 0.0001),
+    "whisper": Signal("hissing", 240_000, 1_311, 0.001),
     "silence": Signal("silence", 32_000),
     "constant": Signal("silence", 32_000, offset=0.25),
     "dc": Signal("voice", 48_000, 1_311, 0.5, 0.05),
