@@ -134,6 +134,17 @@ test("a profile is made of recordings, applied and refused by another model", as
   await assert.rejects(recognizer.profile([broken]), { message: /^expected speech to make a profile from, got 0/ })
 })
 
+test("an option that is not known is refused, and so is a missing runtime", async () => {
+  const code = "UsageError"
+  const call = (options: any) => recognizer.predict(speech, 16_000, options)
+  await assert.rejects(call({ shares: true }), { code, message: /^predict: expected options of phonemes, .*got "shares"/ })
+  const stream: any = { profile: {} }
+  assert.throws(() => recognizer.stream(16_000, stream), { code, message: /withProfile\(profile\)$/ })
+  const none: any = undefined
+  await assert.rejects(load(GOLDEN, none), { code, message: /^expected onnxruntime-web or onnxruntime-node as ort/ })
+  await assert.rejects(call({ topK: 0 }), { code, message: "expected a number of top scores of at least 1, got 0" })
+})
+
 test("a long recording reports its progress", async () => {
   const shares: number[] = []
   await recognizer.predict(signal("above_whole"), 16_000, { progress: (share) => shares.push(share) })
