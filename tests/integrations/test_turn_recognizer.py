@@ -18,7 +18,10 @@ def recognizer():
     return load_model(threads=1)
 
 
-def run(recognizer, pcm, options=TurnOptions(), rate=16_000, channels=1, advancing=True):
+PLAIN = TurnOptions()
+
+
+def run(recognizer, pcm, options=PLAIN, rate=16_000, channels=1, advancing=True):
     """Live emotions and the final one of a turn, as a thread that keeps up finds them."""
     turns, live = TurnRecognizer(recognizer, options), []
     turns.begin()
@@ -166,7 +169,9 @@ def test_a_speaker_who_agreed_adapts_the_recognizer(recognizer):
     [(b"\0" * 640, 0, 1), (b"\0" * 640, 16_000, 0), (b"\0" * 641, 16_000, 1)],
 )
 def test_an_impossible_packet_is_one_line(data, rate, channels):
-    with pytest.raises(AudioError, match="turn: expected .* got .*; check the audio source") as why:
+    with pytest.raises(
+        AudioError, match=r"turn: expected .* got .*; check the audio source"
+    ) as why:
         PacketDecoder().decode(data, rate, channels)
     assert "\n" not in str(why.value)
 

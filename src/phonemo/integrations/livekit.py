@@ -114,7 +114,7 @@ class TurnEmotions:
         done, _ = await asyncio.wait([ending], timeout=timeout)
         if not done:
             _LOG.warning(
-                "the emotion of a turn was not known after %g s; use fewer agents", timeout
+                "expected the emotion of a turn within %g s; use fewer agents per machine", timeout
             )
         return ending.result() if done else None
 
