@@ -40,10 +40,12 @@ EAGERLY = {
 #: Third-party packages that a room may import at module level.
 _BASE = {"numpy", "pydantic", "soundfile", "soxr", "yaml"}
 _SERVING = {"fastapi", "h11", "prometheus_client", "python_multipart", "starlette", "uvicorn"}
-_INTEGRATED = ("audformat", "audinterface", "datasets", "lhotse", "livekit", "mcp", "pipecat")
+_INTEGRATED = (
+    *("audformat", "audinterface", "datasets", "lhotse", "livekit", "mcp", "mcp_types", "pipecat"),
+)
 _TORCH = {"accelerate", "peft", "safetensors", "torch", "transformers"}
 _EAGER_PACKAGES = {
-    "integrations": _BASE | {"pipecat", "sklearn"},
+    "integrations": _BASE | {"mcp", "mcp_types", "pipecat", "sklearn"},
     "model": _BASE | _TORCH,
     "server": _BASE | _SERVING,
     "train": _BASE | _TORCH | {"rich"},
