@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from functools import partial
 
 import pytest
 import soundfile
 
+from phonemo.integrations.agents import turn_worker
+from phonemo.loader import load_model
 from tests.integrations.recorded_turns import recorded_turn
 from tests.laws import REPOSITORY
 
@@ -60,12 +63,15 @@ def test_the_agent_adds_the_emotion_before_the_response(monkeypatch):
 
     from tests.integrations import test_livekit
 
+    recognizer = load_model(threads=1)
+    monkeypatch.setattr(turn_worker, "load_model", lambda threads: recognizer)
     documented = run(program("class Assistant(Agent)"))["Assistant"]
 
     class Observed(documented):
         def __init__(self, emotions):
             super().__init__()
             self.turns = asyncio.Queue()
+            self.emotions.end_turn = partial(self.emotions.end_turn, timeout=60)
 
         async def on_user_turn_completed(self, turn_ctx, new_message):
             await super().on_user_turn_completed(turn_ctx, new_message)
