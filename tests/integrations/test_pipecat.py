@@ -216,6 +216,17 @@ def test_nothing_is_collected_while_the_user_is_muted(recognizer):
     assert finals(down) == []
 
 
+def test_a_discarded_turn_has_no_emotion(recognizer):
+    processor = EmotionProcessor(recognizer)
+
+    @processor.event_handler("on_before_process_frame")
+    async def on_frame(processor, frame):
+        if isinstance(frame, STOPPED):
+            processor.discard_turn()
+
+    assert finals(run(processor, [STARTED(), *audio(), STOPPED()])[0]) == []
+
+
 def test_only_the_chosen_participant_is_collected(recognizer):
     other = [
         frames.UserAudioRawFrame(

@@ -8,7 +8,6 @@ their consent (docs/voice-agents.md).
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +28,6 @@ except ImportError as _error:
 
 __all__ = ["EmotionFrame", "EmotionProcessor", "LiveEmotionFrame", "TurnEmotion", "TurnOptions"]
 
-_LOG = logging.getLogger("phonemo")
 _ENDS = {
     "turn": frames.UserStoppedSpeakingFrame,
     "vad": frames.VADUserStoppedSpeakingFrame,
@@ -129,6 +127,10 @@ class EmotionProcessor(FrameProcessor):  # type: ignore[misc, unused-ignore]
     def profile(self) -> Profile | None:
         """The profile of the speaker so far, which is personal data; None without ``adapt``."""
         return self._worker.profile
+
+    def discard_turn(self) -> None:
+        """Drop the turn, as when the user withdraws consent."""
+        self._worker.discard_turn()
 
     async def process_frame(self, frame: Any, direction: Any) -> None:
         """Collect the audio of turns; every frame is passed on, and an EndFrame only afterwards."""

@@ -153,10 +153,11 @@ class TurnWorker:
             self._in_turn = False
             self._put(_Mark("discard"))
 
-    async def settle(self) -> None:
-        """Wait until all that was passed is processed and delivered."""
-        while self._drain is not None and not self._drain.done():
-            await asyncio.wait([self._drain])
+    async def settle(self, timeout: float = 30.0) -> None:
+        """Wait until all that was passed is processed and delivered, or for ``timeout`` seconds."""
+        latest = perf_counter() + timeout
+        while self._drain is not None and not self._drain.done() and perf_counter() < latest:
+            await asyncio.wait([self._drain], timeout=latest - perf_counter())
 
     async def close(self) -> None:
         """Stop; a pass that runs in the thread ends on its own, and its result is dropped."""
