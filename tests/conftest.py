@@ -38,6 +38,7 @@ OPTIONAL = (
     *("starlette", "h11", "websockets", "python_multipart", "pyarrow", "fsspec"),
     *("datasets", "audformat", "audinterface", "lhotse", "mlflow", "trackio", "wandb", "gradio"),
     *("mkdocs", "nbclient", "nbformat", "build", "twine", "pandas"),
+    *("pipecat", "livekit", "mcp"),
 )
 
 

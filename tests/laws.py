@@ -40,9 +40,12 @@ EAGERLY = {
 #: Third-party packages that a room may import at module level.
 _BASE = {"numpy", "pydantic", "soundfile", "soxr", "yaml"}
 _SERVING = {"fastapi", "h11", "prometheus_client", "python_multipart", "starlette", "uvicorn"}
+_INTEGRATED = (
+    *("audformat", "audinterface", "datasets", "lhotse", "livekit", "mcp", "mcp_types", "pipecat"),
+)
 _TORCH = {"accelerate", "peft", "safetensors", "torch", "transformers"}
 _EAGER_PACKAGES = {
-    "integrations": _BASE | {"sklearn"},
+    "integrations": _BASE | {"mcp", "mcp_types", "pipecat", "sklearn"},
     "model": _BASE | _TORCH,
     "server": _BASE | _SERVING,
     "train": _BASE | _TORCH | {"rich"},
@@ -64,7 +67,7 @@ ONLY_IN = (
         "ray": {"runtime", "batch", "train"},
         "huggingface_hub": {"runtime", "integrations"},
     }
-    | {name: {"integrations"} for name in ("audformat", "audinterface", "datasets", "lhotse")}
+    | {name: {"integrations"} for name in _INTEGRATED}
     | {name: {"server"} for name in _SERVING}
     | {name: {"train"} for name in ("mlflow", "trackio", "wandb")}
 )
@@ -78,6 +81,9 @@ NEVER = {
 DISTRIBUTIONS = {
     "click": "typer",
     "h11": "uvicorn",
+    "livekit": "livekit-agents",
+    "mcp_types": "mcp",
+    "pipecat": "pipecat-ai",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }

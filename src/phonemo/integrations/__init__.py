@@ -1,1 +1,1 @@
-"""Integrations with scikit-learn, datasets, audformat, Lhotse, pyannote and the hub."""
+"""Integrations with scikit-learn, datasets, audformat, Lhotse, pyannote, the hub and agents."""

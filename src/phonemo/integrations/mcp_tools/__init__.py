@@ -1,0 +1,1 @@
+"""Tools that recognize emotions, for ``phonemo mcp`` (Model Context Protocol)."""
