@@ -27,6 +27,22 @@
  *   state: State, progress: number, wait: number, prediction: Prediction | null, error: Error | null,
  *   roundTrip: number | null, keptSeconds: number | null, profile: AppliedProfile | null, channels: string,
  *   converted: Converted | null}} Job
+ * @typedef {{onProgress?: (share: number) => void, onSent?: () => void, signal?: AbortSignal}} UploadHandlers
+ * @typedef {{profile?: AppliedProfile | null, channels?: string}} UploadChoices
+ * @typedef {{profile: AppliedProfile | null, adapt: boolean}} StreamOptions the profile applied at the start, and
+ *   whether the profile adapts to the session
+ * @typedef {{onReady: (event: any) => void, onWindow: (event: any) => void, onSegment: (event: any) => void,
+ *   onFinal: (prediction: Prediction, adaptedProfile: object | null) => void,
+ *   onError: (error: Error) => void}} StreamHandlers
+ * @typedef {{send: (pcm: Int16Array<ArrayBuffer>) => void, finish: () => boolean, reset: () => void,
+ *   close: () => void}} Stream of live mode; `finish`: whether a prediction can be expected
+ * @typedef {{start: () => Promise<void>, limits: () => Promise<any>, models: () => Promise<any>,
+ *   version: () => Promise<any>, profiles: () => Promise<any>,
+ *   createProfile: (blobs: Blob[], signal: AbortSignal) => Promise<{profile: {count: number}, hash: string}>,
+ *   recognize: (blob: Blob, name: string, format: "verbose_json" | "csv" | "textgrid", handlers?: UploadHandlers,
+ *     choices?: UploadChoices) => Promise<{text: string, seconds: number}>,
+ *   openStream: (rate: number, handlers: StreamHandlers, options: StreamOptions) => Stream}} Backend what recognizes:
+ *   a server, or this browser
  * @typedef {{blob: Blob, mixed: boolean}} Converted what is sent instead of a file that the server cannot read;
  *   `mixed`: whether its channels were averaged, because all of them would be too large
  */

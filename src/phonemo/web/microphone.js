@@ -1,6 +1,6 @@
 /** Microphone input as 16-bit chunks. */
 
-import { endpoint } from "./api.js";
+import { endpoint } from "./endpoint.js";
 import { LocalizedError } from "./problems.js";
 
 const FLUSH_TIMEOUT_MS = 400;

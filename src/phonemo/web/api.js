@@ -1,19 +1,9 @@
 /** Client of the HTTP API. */
 
+import { parseJson } from "./answers.js";
+import { endpoint } from "./endpoint.js";
 import { ApiError, LocalizedError } from "./problems.js";
-
-/** Session settings, in memory only. */
-export const session = {
-  key: "",
-  model: "",
-  /** @type {import("./types.js").AppliedProfile | null} applied to recordings */
-  profile: null,
-  /** "mix" or "split": what recordings are first recognized with */
-  channels: "mix",
-};
-
-/** @param {string} path */
-export const endpoint = (path) => new URL(path, document.baseURI);
+import { session } from "./session.js";
 
 /** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
 export async function fetchJson(path, options = {}) {
@@ -44,8 +34,8 @@ function authorization() {
 }
 
 /**
- * @typedef {{onProgress?: (share: number) => void, onSent?: () => void, signal?: AbortSignal}} UploadHandlers
- * @typedef {{profile?: import("./types.js").AppliedProfile | null, channels?: string}} UploadChoices
+ * @typedef {import("./types.js").UploadHandlers} UploadHandlers
+ * @typedef {import("./types.js").UploadChoices} UploadChoices
  *
  * @param {Blob} blob
  * @param {string} name
@@ -100,15 +90,6 @@ function buildForm(blob, name, format, { profile, channels = "mix" }) {
   if (profile?.name) data.append("profile", profile.name);
   if (profile?.text) data.append("profile_json", profile.text);
   return data;
-}
-
-/** @param {string} text @returns {any} */
-export function parseJson(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new LocalizedError("error.answer");
-  }
 }
 
 /** @param {number} status @param {string} text @param {(name: string) => string | null} header */

@@ -1,6 +1,6 @@
 /** Entry point: creates the parts of the page and connects them. */
 
-import { session } from "./api.js";
+import { backend } from "./backend.js";
 import { byId } from "./dom.js";
 import { initDownloads } from "./downloads.js";
 import { initDropzone } from "./dropzone.js";
@@ -14,6 +14,7 @@ import { Recorder } from "./recorder.js";
 import { promptForKey, Recordings } from "./recordings.js";
 import { initSamples } from "./samples.js";
 import { loadModels, loadServerInfo, renderServer } from "./server.js";
+import { session } from "./session.js";
 import { initSessionExport } from "./sessionexport.js";
 import { initTheme, renderTheme } from "./theme.js";
 import { clearColorCache } from "./tones.js";
@@ -97,4 +98,4 @@ onClick("clear-button", () => {
   profiles.dropSessionProfile();
 });
 byId("key-form").addEventListener("submit", onKeySubmit);
-loadServerInfo().then(() => profiles.load());
+backend.start().then(loadServerInfo).then(() => profiles.load());

@@ -1,6 +1,6 @@
 /** Downloads of a prediction. */
 
-import { recognize } from "./api.js";
+import { backend } from "./backend.js";
 import { byId, createElement } from "./dom.js";
 import { fileStem } from "./format.js";
 import { t } from "./language.js";
@@ -27,7 +27,7 @@ export function initDownloads(currentJob) {
 async function fetchFormat(job, format) {
   announce(t("download.requesting"));
   const { profile, channels } = job;
-  return (await recognize(job.converted?.blob ?? job.blob, job.name, format, {}, { profile, channels })).text;
+  return (await backend.recognize(job.converted?.blob ?? job.blob, job.name, format, {}, { profile, channels })).text;
 }
 
 /**

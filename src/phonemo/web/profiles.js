@@ -1,6 +1,6 @@
 /** The current profile: selected, loaded, or created from the session's recordings. In memory only. */
 
-import { createProfile, fetchJson, session } from "./api.js";
+import { backend } from "./backend.js";
 import { byId } from "./dom.js";
 import { t } from "./language.js";
 import { announce, showError } from "./messages.js";
@@ -9,6 +9,7 @@ import { errorMessage } from "./problems.js";
 import { readProfileFile, saveProfile } from "./profilefile.js";
 import { optionValue, renderProfile } from "./profileview.js";
 import { limits } from "./limits.js";
+import { session } from "./session.js";
 
 /**
  * @typedef {import("./types.js").Job} Job
@@ -55,7 +56,7 @@ export class Profiles {
 
   /** Load the list of profiles on the server, and of models that support profiles. */
   async load() {
-    this.#profileList = await fetchJson("v1/profiles").catch(() => null);
+    this.#profileList = await backend.profiles().catch(() => null);
     this.#onModelChange();
   }
 
@@ -76,7 +77,7 @@ export class Profiles {
     this.#request = request;
     this.#update({ building: true, error: null });
     try {
-      const { profile, hash } = await createProfile(
+      const { profile, hash } = await backend.createProfile(
         jobs.map((job) => job.converted?.blob ?? job.blob),
         request.signal,
       );

@@ -1,13 +1,13 @@
 /** Live mode: recognition while the user speaks. */
 
-import { session } from "./api.js";
+import { backend } from "./backend.js";
 import { closeCapturePanel, openCapturePanel, setCaptureText, showElapsed, showLevel } from "./capture.js";
 import { formatLength } from "./format.js";
 import { t } from "./language.js";
-import { LiveSocket } from "./livesocket.js";
 import { LiveView } from "./liveview.js";
 import { openMicrophone } from "./microphone.js";
 import { LocalizedError } from "./problems.js";
+import { session } from "./session.js";
 import { maxRecordingSeconds, RecordingBuffer } from "./tape.js";
 
 const FINAL_TIMEOUT_MS = 30_000;
@@ -20,8 +20,8 @@ const FINAL_TIMEOUT_MS = 30_000;
 export class Live {
   /** @type {import("./microphone.js").Microphone | null} */
   #microphone = null;
-  /** @type {LiveSocket | null} */
-  #socket = null;
+  /** @type {import("./types.js").Stream | null} */
+  #stream = null;
   /** @type {RecordingBuffer | null} */
   #buffer = null;
   #stoppedAt = 0;
@@ -62,25 +62,25 @@ export class Live {
   async stop() {
     const attempt = this.#attempt;
     if (this.#stoppedAt) return;
-    if (!this.#microphone || !this.#socket) return this.#close();
+    if (!this.#microphone || !this.#stream) return this.#close();
     this.#stoppedAt = performance.now();
     setCaptureText(t("live.finishing"), "");
     await this.#microphone.stop();
     this.#microphone = null;
     if (attempt !== this.#attempt) return;
-    if (!this.#socket.finish()) return this.#close();
+    if (!this.#stream.finish()) return this.#close();
     const onTimeout = () => attempt === this.#attempt && this.#fail(new LocalizedError("live.lost"));
     setTimeout(onTimeout, FINAL_TIMEOUT_MS);
   }
 
   /** End the session because the page was left. */
   discard() {
-    if (this.#microphone || this.#socket) this.#fail(new LocalizedError("live.hidden"), false);
+    if (this.#microphone || this.#stream) this.#fail(new LocalizedError("live.hidden"), false);
   }
 
   /** Reset the profile that adapts to this session. */
   resetProfile() {
-    this.#socket?.reset();
+    this.#stream?.reset();
   }
 
   /** Render in the current language. */
@@ -103,7 +103,7 @@ export class Live {
         this.#finish(prediction, adapted ? { text: JSON.stringify(adapted) } : profile),
       onError: (/** @type {Error} */ error) => attempt === this.#attempt && this.#fail(error),
     };
-    this.#socket = new LiveSocket(microphone.rate, handlers, { profile, adapt: this.profiles.adapts });
+    this.#stream = backend.openStream(microphone.rate, handlers, { profile, adapt: this.profiles.adapts });
     this.profiles.onLiveStart();
     setCaptureText(t("live.title"), t("live.kept", { time: formatLength(maxSeconds) }));
   }
@@ -118,7 +118,7 @@ export class Live {
   #onChunk({ pcm, peak }, attempt) {
     if (attempt !== this.#attempt || !this.#buffer) return;
     this.#buffer.add(pcm);
-    this.#socket?.send(pcm);
+    this.#stream?.send(pcm);
     showLevel(peak);
     showElapsed(this.#buffer.seconds);
     this.view.setElapsed(this.#buffer.seconds);
@@ -144,8 +144,8 @@ export class Live {
   #close() {
     this.#attempt += 1;
     this.#microphone?.stop();
-    this.#socket?.close();
-    this.#microphone = this.#socket = this.#buffer = null;
+    this.#stream?.close();
+    this.#microphone = this.#stream = this.#buffer = null;
     this.profiles.onLiveEnd();
     closeCapturePanel();
   }

@@ -1,10 +1,11 @@
 /** The upload queue: two recordings at a time, with retries. */
 
-import { parsePrediction } from "./answers.js";
-import { parseJson, recognize, session } from "./api.js";
+import { parseJson, parsePrediction } from "./answers.js";
+import { backend } from "./backend.js";
 import { convertToWav } from "./convert.js";
 import { limits } from "./limits.js";
 import { ApiError, LocalizedError } from "./problems.js";
+import { session } from "./session.js";
 
 const MAX_PARALLEL = 2;
 const MAX_TRIES = 5;
@@ -166,7 +167,7 @@ export class Queue extends EventTarget {
       onProgress: (/** @type {number} */ progress) => this.#update(job, { progress }),
       onSent: () => this.#update(job, { state: "recognizing" }),
     };
-    return recognize(job.converted?.blob ?? job.blob, job.name, "verbose_json", handlers, { profile, channels });
+    return backend.recognize(job.converted?.blob ?? job.blob, job.name, "verbose_json", handlers, { profile, channels });
   }
 
   /** @param {Job} job @param {number} seconds @param {AbortSignal} signal */

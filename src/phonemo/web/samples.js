@@ -1,7 +1,7 @@
 /** Synthetic sample recordings. */
 
-import { endpoint } from "./api.js";
 import { byId, createElement } from "./dom.js";
+import { endpoint } from "./endpoint.js";
 import { t } from "./language.js";
 import { LocalizedError } from "./problems.js";
 

@@ -4,6 +4,15 @@ import { LocalizedError } from "./problems.js";
 
 /** @typedef {import("./types.js").Prediction} Prediction */
 
+/** @param {string} text @returns {any} */
+export function parseJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new LocalizedError("error.answer");
+  }
+}
+
 /** @param {any} data @returns {Prediction} */
 export function parsePrediction(data) {
   if (!(typeof data?.label === "string" || data?.label === null) || typeof data.scores !== "object")

@@ -1,6 +1,5 @@
 /** The recordings of this session, and which result is shown. */
 
-import { session } from "./api.js";
 import { byId, prefersReducedMotion } from "./dom.js";
 import { FailureView, hasFailed } from "./failure.js";
 import { FileList } from "./filelist.js";
@@ -13,6 +12,7 @@ import { renderProgress } from "./progress.js";
 import { isOpen, Queue } from "./queue.js";
 import { ResultView } from "./result.js";
 import { showKeyForm } from "./server.js";
+import { session } from "./session.js";
 import { SessionTable } from "./sessiontable.js";
 import { verdictSentence } from "./verdict.js";
 

@@ -1,19 +1,17 @@
 /** The WebSocket of live mode: 16-bit chunks out, events in. */
 
-import { parsePrediction, parseSegment } from "./answers.js";
-import { endpoint, parseJson, session } from "./api.js";
+import { parseJson, parsePrediction, parseSegment } from "./answers.js";
+import { endpoint } from "./endpoint.js";
 import { ApiError, LocalizedError } from "./problems.js";
+import { session } from "./session.js";
 
 const MAX_UNSENT_BYTES = 4_000_000;
 const ERROR_KEYS = { authentication_error: "live.key", rate_limit_error: "live.busy" };
 const CLOSE_KEYS = { 1008: "live.key", 1013: "live.busy", 1009: "live.big", 1011: "live.fault" };
 
 /**
- * @typedef {{profile: import("./types.js").AppliedProfile | null, adapt: boolean}} StreamOptions the profile
- *   applied at the start, and whether the profile adapts to the session
- * @typedef {{onReady: (event: any) => void, onWindow: (event: any) => void, onSegment: (event: any) => void,
- *   onFinal: (prediction: import("./types.js").Prediction, adaptedProfile: object | null) => void,
- *   onError: (error: Error) => void}} StreamHandlers
+ * @typedef {import("./types.js").StreamOptions} StreamOptions
+ * @typedef {import("./types.js").StreamHandlers} StreamHandlers
  */
 
 export class LiveSocket {

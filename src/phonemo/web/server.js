@@ -1,12 +1,13 @@
 /** Formats, models and version of the server. */
 
 import { convertibleFormats, renderAccept } from "./accept.js";
-import { fetchJson, session } from "./api.js";
+import { backend } from "./backend.js";
 import { byId, createElement } from "./dom.js";
 import { formatBytes, formatLength } from "./format.js";
 import { t } from "./language.js";
 import { limits, setLimits } from "./limits.js";
 import { showError } from "./messages.js";
+import { session } from "./session.js";
 
 /** @typedef {{id: string, licence?: string, default?: boolean}} Model */
 /** @type {{limitsLoaded: boolean, models: Model[], version: string}} */
@@ -14,7 +15,7 @@ const server = { limitsLoaded: false, models: [], version: "" };
 
 export async function loadServerInfo() {
   try {
-    setLimits(await fetchJson("v1/limits"));
+    setLimits(await backend.limits());
     server.limitsLoaded = true;
     renderAccept(limits().formats);
   } catch (error) {
@@ -28,8 +29,8 @@ export async function loadServerInfo() {
 /** A server with API keys may list its models only with a valid key. */
 export async function loadModels() {
   const [models, version] = await Promise.all([
-    fetchJson("v1/models").catch(() => null),
-    fetchJson("version").catch(() => null),
+    backend.models().catch(() => null),
+    backend.version().catch(() => null),
   ]);
   server.models = models?.data ?? server.models;
   server.version = version?.phonemo ?? server.version;
@@ -69,7 +70,8 @@ export function renderServer() {
 /** What the server reads, and what this browser can convert for it. */
 function formatsText() {
   const { formats, media } = limits();
-  if (media) return t("file.formats.media");
+  const readable = formats.map((name) => name.toUpperCase()).join(", ");
+  if (media) return t("file.formats.media", { names: readable });
   const names = convertibleFormats(formats).map((name) => name.toUpperCase());
   return names.length ? t("file.formats.converted", { names: names.join(", ") }) : t("file.formats");
 }
