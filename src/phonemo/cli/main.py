@@ -24,7 +24,7 @@ from phonemo.cli import (
     study_commands,
     train_commands,
 )
-from phonemo.cli.programs import batch, serve
+from phonemo.cli.programs import batch, serve, site
 from phonemo.errors import PhonemoError
 from phonemo.version import __version__
 
@@ -87,6 +87,7 @@ app.command()(predict.predict)
 app.command()(adapt.adapt)
 app.command()(batch.batch)
 app.command()(serve.serve)
+app.command()(site.site)
 app.command("init-corpus")(corpora_commands.init_corpus)
 app.command()(train_commands.finetune)
 app.command()(results.page)

@@ -22,15 +22,27 @@ const FORM_BYTES = 16_384;
  * @throws {LocalizedError} if the recording is longer than the server accepts
  */
 export async function convertToWav(blob, limits) {
+  const audio = await decodeRecording(blob, limits);
+  if (!audio) return null;
+  const bytes = HEADER_BYTES + SAMPLE_BYTES * audio.length * audio.numberOfChannels;
+  const mixed = audio.numberOfChannels > 1 && bytes + FORM_BYTES > limits.body_bytes;
+  return { blob: await encode(audio, mixed), mixed };
+}
+
+/**
+ * Decode a recording to the rate of the models.
+ * @param {Blob} blob
+ * @param {import("./types.js").Limits} limits
+ * @returns {Promise<AudioBuffer | null>} null where the browser cannot decode it
+ * @throws {LocalizedError} if the recording is too long
+ */
+export async function decodeRecording(blob, limits) {
   const seconds = await mediaSeconds(blob);
   if (seconds === null && blob.size > MAX_UNKNOWN_BYTES) return null;
   checkLength(seconds ?? 0, limits);
   const audio = await decode(blob);
-  if (!audio) return null;
-  checkLength(audio.duration, limits);
-  const bytes = HEADER_BYTES + SAMPLE_BYTES * audio.length * audio.numberOfChannels;
-  const mixed = audio.numberOfChannels > 1 && bytes + FORM_BYTES > limits.body_bytes;
-  return { blob: await encode(audio, mixed), mixed };
+  if (audio) checkLength(audio.duration, limits);
+  return audio;
 }
 
 /** @param {number} seconds @param {import("./types.js").Limits} limits */

@@ -19,15 +19,14 @@ export function initDownloads(currentJob) {
     /** @type {(job: Job) => Promise<string>} */ text,
   ) => byId(id).addEventListener("click", () => download(byId(id), currentJob(), extension, text));
   connect("download-json", "json", async (job) => `${JSON.stringify(job.prediction, null, 2)}\n`);
-  connect("download-csv", "csv", (job) => fetchFormat(job, "csv"));
-  connect("download-textgrid", "TextGrid", (job) => fetchFormat(job, "textgrid"));
+  connect("download-csv", "csv", (job) => fileText(job, "csv"));
+  connect("download-textgrid", "TextGrid", (job) => fileText(job, "textgrid"));
 }
 
 /** @param {Job} job @param {"csv" | "textgrid"} format */
-async function fetchFormat(job, format) {
+function fileText(job, format) {
   announce(t("download.requesting"));
-  const { profile, channels } = job;
-  return (await backend.recognize(job.converted?.blob ?? job.blob, job.name, format, {}, { profile, channels })).text;
+  return backend.fileText(job, format);
 }
 
 /**

@@ -16,7 +16,7 @@ export class LocalizedError extends Error {
 
 // The server was busy, starting or slow, the key was missing, or it had a fault: another try can succeed.
 const TEMPORARY_STATUSES = new Set([401, 408, 425, 429, 500, 502, 503, 504]);
-const TEMPORARY_KEYS = new Set(["error.offline", "error.answer", "error.aborted"]);
+const TEMPORARY_KEYS = new Set(["error.offline", "error.answer", "error.aborted", "place.unreachable", "place.worker"]);
 
 /** An error response of the server. */
 export class ApiError extends Error {

@@ -167,7 +167,7 @@ export class Queue extends EventTarget {
       onProgress: (/** @type {number} */ progress) => this.#update(job, { progress }),
       onSent: () => this.#update(job, { state: "recognizing" }),
     };
-    return backend.recognize(job.converted?.blob ?? job.blob, job.name, "verbose_json", handlers, { profile, channels });
+    return backend.recognize(job.converted?.blob ?? job.blob, job.name, handlers, { profile, channels });
   }
 
   /** @param {Job} job @param {number} seconds @param {AbortSignal} signal */

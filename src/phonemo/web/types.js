@@ -39,8 +39,9 @@
  * @typedef {{start: () => Promise<void>, limits: () => Promise<any>, models: () => Promise<any>,
  *   version: () => Promise<any>, profiles: () => Promise<any>,
  *   createProfile: (blobs: Blob[], signal: AbortSignal) => Promise<{profile: {count: number}, hash: string}>,
- *   recognize: (blob: Blob, name: string, format: "verbose_json" | "csv" | "textgrid", handlers?: UploadHandlers,
- *     choices?: UploadChoices) => Promise<{text: string, seconds: number}>,
+ *   recognize: (blob: Blob, name: string, handlers?: UploadHandlers, choices?: UploadChoices) =>
+ *     Promise<{text: string, seconds: number}>,
+ *   fileText: (job: Job, format: "csv" | "textgrid") => Promise<string>,
  *   openStream: (rate: number, handlers: StreamHandlers, options: StreamOptions) => Stream}} Backend what recognizes:
  *   a server, or this browser
  * @typedef {{blob: Blob, mixed: boolean}} Converted what is sent instead of a file that the server cannot read;
