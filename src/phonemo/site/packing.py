@@ -33,7 +33,7 @@ def packed(path: str, content: bytes) -> SiteFile:
 
     The same content gives the same bytes, so that a new version of the site keeps the checksum.
     """
-    return SiteFile(f"{path}.gz", gzip.compress(content, 9, mtime=0))
+    return SiteFile(f"{path}.gz", gzip.compress(content, 6, mtime=0))
 
 
 def integrity(content: bytes) -> str:

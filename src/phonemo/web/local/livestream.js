@@ -6,21 +6,22 @@ import { recognizerOf } from "./modelfiles.js";
 let stream = null;
 
 /** @param {{model: string, rate: number, profile: object | null, adapt: boolean}} request */
-export function openStream({ model, rate, profile, adapt }) {
-  const recognizer = recognizerOf(model);
-  stream = recognizer.stream(rate, { phonemes: true, adapt, ...(profile ? { profile } : {}) });
+export async function openStream({ model, rate, profile, adapt }) {
+  const recognizer = await recognizerOf(model).withProfile(profile);
+  stream = recognizer.stream(rate, { phonemes: true, adapt });
   return { window_seconds: recognizer.windowSeconds, hop_seconds: recognizer.windowSeconds / 2 };
 }
 
 /** @param {{samples: Float32Array}} request @returns {Promise<any[]>} events */
 export const push = async ({ samples }) => (stream ? stream.push(samples) : []);
 
-export const reset = () => stream?.reset({ everything: true });
+export const reset = () => stream?.resetProfile(true);
 
+/** The last events, the prediction and, of a stream that adapts, its profile. */
 export async function finishStream() {
-  const { events, prediction, profile } = await stream.finish();
+  const finished = await stream.finish();
   stream = null;
-  return { events, prediction, profile };
+  return finished;
 }
 
 export function closeStream() {

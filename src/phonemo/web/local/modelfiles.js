@@ -22,8 +22,15 @@ export async function loadModel({ base, engine, model }) {
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary ??= await read(base, engine.wasm);
   const contents = await readAll(base, model.files);
-  const source = async (/** @type {string} */ name) => contents.get(name);
+  const source = (/** @type {string} */ name) => contentOf(contents, name);
   recognizers.set(model.id, await load(source, { ort, threads: 1 }));
+}
+
+/** A network that bundles share is in each of them here. @param {Map<string, ArrayBuffer>} contents @param {string} name */
+async function contentOf(contents, name) {
+  const content = contents.get(name.split("/").at(-1) ?? name);
+  if (!content) throw new Error("not in this site");
+  return content;
 }
 
 /** @param {string} base @param {Record<string, any>} files */

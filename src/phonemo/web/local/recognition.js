@@ -45,8 +45,8 @@ async function predictChoice(channels, choice, recognize, abstainBelow) {
 
 /** @param {{model: string, recordings: Decoded[]}} request */
 export async function createProfile({ model, recordings }) {
-  const pool = recognizerOf(model).pool();
-  for (const { rate, channels } of recordings) await pool.add(mixOf(channels), rate);
-  const profile = pool.profile();
-  return { profile, hash: profile.hash };
+  const recognizer = recognizerOf(model);
+  const profile = await recognizer.profile(recordings.map(({ rate, channels }) => ({ samples: mixOf(channels), rate })));
+  const { applied } = await recognizer.withProfile(profile);
+  return { profile, hash: applied.hash };
 }

@@ -46,5 +46,6 @@ export const LOCAL_EN = {
   "error.audio_too_long": "The recording is longer than the {time} that this page accepts. Cut it into parts.",
   "error.audio_too_large": "The decoded recording is larger than this page accepts.",
   "error.body_too_large": "The file is larger than the {limit} that this page accepts.",
+  "error.status": "The recording could not be recognized.",
   "failure.server": "Reason: {message}",
 };

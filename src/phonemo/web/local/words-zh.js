@@ -46,5 +46,6 @@ export const LOCAL_ZH = {
   "error.audio_too_long": "录音超过了本页接受的 {time}。请剪成几段。",
   "error.audio_too_large": "解码后的录音大小超过了本页的限制。",
   "error.body_too_large": "文件超过了本页接受的 {limit}。",
+  "error.status": "无法识别这段录音。",
   "failure.server": "原因：{message}",
 };
