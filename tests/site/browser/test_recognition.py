@@ -55,7 +55,7 @@ def equal_scores(answer, expected):
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_a_sample_has_the_label_and_scores_of_python(page, model, path):
     answer = answer_of(page, path)
-    expected = model.predict(path, phonemes=True, timeline=True).to_dict(spans=True)
+    expected = model.predict(path, shares=True, timeline=True).to_dict(spans=True)
     assert answer["label"] == expected["label"]
     assert equal_scores(answer["scores"], expected["scores"])
     assert answer["seconds"] == expected["seconds"]
@@ -81,7 +81,7 @@ def test_a_sample_is_recognized_by_its_button(page):
 def test_phonemes_have_their_share_of_the_score(page, model):
     path = SAMPLES[2]
     spans = answer_of(page, path)["spans"]
-    expected = model.predict(path, phonemes=True).spans
+    expected = model.predict(path, shares=True).spans
     shares = np.array([span["share"] for span in spans])
     assert np.abs(shares - [span.share for span in expected]).max() <= TOLERANCE
     assert "Sum of all" in page.get_by_test_id("legend-found").inner_text()
@@ -106,7 +106,7 @@ def test_downloads_are_those_of_the_command(page, model, tmp_path):
     path = SAMPLES[1]
     recognize(page, path)
     page.get_by_test_id("result-file").filter(has_text=path.name).wait_for()
-    prediction = model.predict(path, phonemes=True, timeline=True).without_dimensions()
+    prediction = model.predict(path, shares=True, timeline=True).without_dimensions()
     labels = tuple(prediction.scores)
     text = writers.csv_head(labels) + writers.csv_rows(path.name, prediction, labels)
     expected = list(csv.DictReader(io.StringIO(text)))

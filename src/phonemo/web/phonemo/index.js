@@ -1,0 +1,17 @@
+/** Speech emotion recognition with a phonemo bundle; onnxruntime is passed by the caller. */
+import { openBundle } from "./bundle.js";
+import { Network } from "./network.js";
+import { Recognizer } from "./recognizer.js";
+import { readerOf } from "./sources.js";
+/** Open a bundle, which is verified by its checksums.
+ *
+ * @param source its folder's path (Node) or address, or a function from a file's name to its content.
+ */
+export async function load(source, { ort, model, threads }) {
+    const bundle = await openBundle(readerOf(source, model));
+    return new Recognizer(await Network.open(ort, bundle, threads));
+}
+export { PhonemoError } from "./errors.js";
+export { Recognizer } from "./recognizer.js";
+export { Stream } from "./stream.js";
+export { resample, Resampler } from "./resampler.js";
