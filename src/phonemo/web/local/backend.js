@@ -2,11 +2,11 @@
 
 import { decodeRecording } from "../convert.js";
 import { limits } from "../limits.js";
-import { LocalizedError } from "../problems.js";
+import { ApiError, LocalizedError } from "../problems.js";
 import { session } from "../session.js";
-import { ApiError } from "../problems.js";
 import { csvOf } from "./csvfile.js";
 import { engine } from "./engine.js";
+import { exactSamples } from "./exactsamples.js";
 import { playableFormats } from "./formats.js";
 import { startOffline } from "./offline.js";
 import { siteCard } from "./sitecard.js";
@@ -76,7 +76,7 @@ async function recognize(blob, name, handlers = {}, choices = {}) {
 async function channelsOf(blob) {
   const audio = await decodeRecording(blob, limits());
   if (!audio) throw new LocalizedError("error.unsupported_audio");
-  const channels = Array.from({ length: audio.numberOfChannels }, (_, index) => audio.getChannelData(index).slice());
+  const channels = Array.from({ length: audio.numberOfChannels }, (_, index) => exactSamples(audio.getChannelData(index).slice()));
   return { rate: audio.sampleRate, channels };
 }
 
