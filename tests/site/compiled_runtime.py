@@ -1,6 +1,6 @@
 """Copy the runtime in JavaScript, which js/ has in TypeScript, into the page: `make page-runtime`.
 
-    python -m tests.site.compiled_runtime
+python -m tests.site.compiled_runtime
 """
 
 from __future__ import annotations

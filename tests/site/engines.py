@@ -41,7 +41,9 @@ def fake_archive(files: dict[str, bytes] = FILES) -> bytes:
 def pin(patch: pytest.MonkeyPatch, folder: Path, archive: bytes) -> None:
     """Expect the fake package instead of the real one."""
     digest = base64.b64encode(hashlib.sha512(archive).digest()).decode()
-    files = {name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in FILES.items()}
+    files = {
+        name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in FILES.items()
+    }
     card = {"name": "onnxruntime-web", "version": "0.0.1", "licence": "MIT"}
     path = folder / "pin.json"
     path.write_text(json.dumps({**card, "integrity": f"sha512-{digest}", "files": files}))

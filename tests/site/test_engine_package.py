@@ -49,7 +49,9 @@ def test_a_packed_file_is_taken(archive):
 
 def test_another_file_is_refused_in_one_line(archive):
     archive.write_bytes(fake_archive({**FILES, WASM: b"another"}))
-    with pytest.raises(CheckpointError, match=r"expected the file of npm pack onnxruntime-web@0.0.1"):
+    with pytest.raises(
+        CheckpointError, match=r"expected the file of npm pack onnxruntime-web@0.0.1"
+    ):
         obtain_engine(archive)
 
 

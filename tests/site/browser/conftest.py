@@ -91,12 +91,13 @@ def new_visitor(browser: Browser, host: Host, faults: list[str], **options) -> P
     context = browser.new_context(**(defaults | options))
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
-    watch(page, host.address, faults)
+    watch(page, host, faults)
     return page
 
 
-def watch(page: Page, address: str, faults: list[str]) -> None:
+def watch(page: Page, host: Host, faults: list[str]) -> None:
     """Collect errors, and requests of the page, its workers and its service worker to others."""
+    address = host.address
 
     def request(one) -> None:
         own = (address, f"blob:{address.split('/people')[0]}", "data:")
@@ -107,7 +108,8 @@ def watch(page: Page, address: str, faults: list[str]) -> None:
 
     def log(message) -> None:
         # Chromium reports what cannot be loaded as an error of its own
-        if message.type == "error" and "Failed to load resource" not in message.text:
+        is_of_network = "Failed to load resource" in message.text or host.is_stopped
+        if message.type == "error" and not is_of_network:
             faults.append(f"console: {message.text}")
 
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))

@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 #: The site lies below a path, as on a host with many projects.
-BELOW = "/people/voices/"
+BELOW = "/people/speech/"
 
 
 @dataclass
@@ -20,17 +20,22 @@ class Host:
 
     Attributes:
         address: of the site.
+        is_stopped: whether it accepts no connection any more.
         broken: ends of the addresses that are answered with status 404.
         requests: the requested paths.
     """
 
     server: _Server
     address: str
+    is_stopped: bool = False
     broken: set[str] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
 
     def stop(self) -> None:
         """Accept no connection any more: the network is cut for everything in the browser."""
+        if self.is_stopped:
+            return
+        self.is_stopped = True
         self.server.shutdown()
         self.server.server_close()
 

@@ -83,7 +83,9 @@ def test_phonemes_have_their_share_of_the_score(page, model):
     path = SAMPLES[1]
     spans = answer_of(page, path)["spans"]
     expected = {round(span.start, 2): span for span in model.predict(path, shares=True).spans}
-    common = [(span, expected[key]) for span in spans if (key := round(span["start"], 2)) in expected]
+    common = [
+        (span, expected[key]) for span in spans if (key := round(span["start"], 2)) in expected
+    ]
     assert len(common) > 0.9 * len(spans)
     assert max(abs(span["share"] - other.share) for span, other in common) <= TOLERANCE
     assert page.get_by_test_id("legend-found").inner_text() != ""

@@ -12,11 +12,23 @@ export async function startOffline() {
   try {
     const registration = await workers.register(scriptUrl(endpoint("sw.js").href), { scope: endpoint("./").href });
     watchForUpdate(registration);
-    await workers.ready;
+    if (!registration.active) await activation(registration.installing ?? registration.waiting);
     engine.setOffline("ready");
   } catch {
     engine.setOffline("failed");
   }
+}
+
+/** An installation fails where a file is missing, or is not that of this version. @param {ServiceWorker | null} worker */
+function activation(worker) {
+  return new Promise((resolve, reject) => {
+    const onChange = () => {
+      if (!worker || worker.state === "activated") resolve(undefined);
+      else if (worker.state === "redundant") reject(new Error("the service worker could not be installed"));
+    };
+    worker?.addEventListener("statechange", onChange);
+    onChange();
+  });
 }
 
 /** A new version is used once the visitor agrees, or when no page of the old one is open. @param {ServiceWorkerRegistration} registration */
