@@ -31,6 +31,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
+.PHONY: js-packages page-runtime
 .PHONY: test-lowest lock audit sbom abuse soak fuzz-http dist release site
 
 help: ## show this list
@@ -50,6 +51,14 @@ setup: $(READY) ## make .venv: torch first, then phonemo with its extras for tra
 browser: ## install Debian's Chromium and a Chinese font, for the page tests
 	@command -v chromium >/dev/null && fc-list 2>/dev/null | grep -qi noto.*cjk || { \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk; }
+
+js/node_modules/.package-lock.json: js/package-lock.json
+	npm ci --prefix js --no-audit --no-fund
+
+js-packages: js/node_modules/.package-lock.json ## fetch the packages of js/, with which the tests of phonemo site run (needs npm)
+
+page-runtime: $(READY) js-packages ## compile js/ into the page: src/phonemo/web/phonemo
+	$(BIN)/python -m tests.site.compiled_runtime
 
 serve: $(READY) ## run the server and its page, at http://127.0.0.1:8000/
 	$(BIN)/phonemo serve

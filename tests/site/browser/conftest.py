@@ -97,10 +97,10 @@ def new_visitor(browser: Browser, host: Host, faults: list[str], **options) -> P
 
 def watch(page: Page, host: Host, faults: list[str]) -> None:
     """Collect errors, and requests of the page, its workers and its service worker to others."""
-    address = host.address
+    origin = host.address.partition("/people/")[0]
 
     def request(one) -> None:
-        own = (address, f"blob:{address.split('/people')[0]}", "data:")
+        own = (f"{origin}/", f"blob:{origin}/", "data:")
         if not one.url.startswith(own):
             faults.append(f"request: {one.url}")
         if one.method != "GET":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.page.test_looks import broken
 from tests.site.browser.conftest import is_offline_ready, recognize
 
-
 #: What only a server answers: keys, load, offered profiles.
 ONLY_OF_SERVERS = {
     *("key.hint", "live.key", "progress.retrying", "state.retrying"),

@@ -7,6 +7,8 @@ import shutil
 import pytest
 
 from phonemo.runtime.bundle import open_bundle
+from phonemo.site import write_site as site_writer
+from phonemo.site.page_files import page_files
 from phonemo.site.write_site import write_site
 from tests.site.browser.conftest import is_offline_ready, recognize
 from tests.site.browser.hosting import hosting
@@ -74,16 +76,14 @@ def test_a_new_version_is_offered_and_replaces_the_old_one(visit, changing, engi
 
 def newer(folder, engine):
     """Write a version whose page differs."""
-    write_site(folder, [open_bundle(ADAPTABLE)], engine, overwrite=True)
-    from phonemo.site import page_files, write_site as module
 
     def changed():
-        files = page_files.page_files()
+        files = page_files()
         html = files["index.html"].replace(b"<html ", b'<html data-version="new" ')
         return files | {"index.html": html}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "page_files", changed)
+        patch.setattr(site_writer, "page_files", changed)
         write_site(folder, [open_bundle(ADAPTABLE)], engine, overwrite=True)
 
 

@@ -97,9 +97,9 @@ def test_a_dropped_file_is_recognized(page, voice):
     page.evaluate(
         """data => {
             const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(data)], "dropped.wav", { type: "audio/wav" }));
-            const event = new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
-            document.getElementById("dropzone").dispatchEvent(event);
+            transfer.items.add(new File([new Uint8Array(data)], "dropped.wav"));
+            const event = { dataTransfer: transfer, bubbles: true, cancelable: true };
+            document.getElementById("dropzone").dispatchEvent(new DragEvent("drop", event));
         }""",
         data,
     )
