@@ -2,8 +2,8 @@
 
     python benchmarks/site.py [--rounds 7]
 
-Writes a site, serves it on this machine and opens it in headless Chromium. The worker's time for 3 s
-clips and that of Python with one thread are taken in turns, so that other load hits both.
+Writes a site, serves it on this machine and opens it in headless Chromium. The worker's time for
+3 s clips and that of Python with one thread are taken in turns, so that other load hits both.
 """
 
 from __future__ import annotations

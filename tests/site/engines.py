@@ -16,7 +16,7 @@ from phonemo.site import onnxruntime_web
 from phonemo.site.onnxruntime_web import MODULE, WASM, Engine, obtain_engine
 from tests.laws import REPOSITORY
 
-FILES = {MODULE: b"export const env = {};\n", WASM: b"\0asm" * 100}
+FILES = {MODULE: b"export const env = { wasm: {} };\n", WASM: b"\0asm" * 100}
 
 
 def real_engine() -> Engine:

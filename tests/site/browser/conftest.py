@@ -9,15 +9,18 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from phonemo.runtime.bundle import open_bundle, packaged
+from phonemo.site import write_site as site_writer
 from phonemo.site.onnxruntime_web import Engine
+from phonemo.site.page_files import page_files
 from phonemo.site.write_site import write_site
 from tests.page.conftest import CHROMIUM, FLAGS, microphone
 from tests.site.browser.hosting import Host, hosting
-from tests.site.engines import real_engine
+from tests.site.engines import FILES, real_engine
 from tests.tiny_bundle import ADAPTABLE
 from tests.voices import spoken
 
 PATIENCE_MS = 60_000
+STUB = Path(__file__).with_name("stub_runtime.js")
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +38,26 @@ def site_folder(engine, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(engine, tmp_path_factory) -> Path:
-    """A site with a tiny model, which recognizes nothing, but at once."""
+def tiny_folder(tmp_path_factory) -> Path:
+    """A site whose runtime is a stub, which recognizes nothing, but at once; it needs no engine."""
     folder = tmp_path_factory.mktemp("site") / "tiny"
-    write_site(folder, [open_bundle(ADAPTABLE)], engine)
+    write_stub_site(folder)
     return folder
+
+
+def write_stub_site(folder: Path, version: str = "") -> None:
+    """Write a site with the stub; its page is marked with a version."""
+
+    def files() -> dict[str, bytes]:
+        whole = page_files()
+        html = whole["index.html"].replace(b"<html ", f'<html data-version="{version}" '.encode())
+        own = {name: text for name, text in whole.items() if not name.startswith("web/phonemo/")}
+        return own | {"index.html": html, "web/phonemo/index.js": STUB.read_bytes()}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site_writer, "page_files", files)
+        engine = Engine("0.0.1", "MIT", FILES)
+        write_site(folder, [open_bundle(ADAPTABLE)], engine, overwrite=True)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +80,7 @@ def chromium(voice) -> Iterator[Browser]:
 
 @pytest.fixture
 def tiny(tiny_folder) -> Iterator[Host]:
-    """The host of the tiny site."""
+    """The host of the site with the stub."""
     with hosting(tiny_folder) as host:
         yield host
 

@@ -65,8 +65,8 @@ def test_a_model_that_cannot_be_fetched_is_reported_and_tried_again(visit, tiny,
     page.get_by_test_id("result-label").wait_for()
 
 
-def test_a_damaged_model_is_reported_in_one_line(visit, tiny_folder, tmp_path):
-    shutil.copytree(tiny_folder, tmp_path / "site")
+def test_a_damaged_model_is_reported_in_one_line(visit, site_folder, tmp_path):
+    shutil.copytree(site_folder, tmp_path / "site")
     card = next((tmp_path / "site" / "models").rglob("bundle.json"))
     content = json.loads(card.read_text())
     card.write_text(json.dumps({**content, "sha256": "0" * 64}))
@@ -104,17 +104,6 @@ def test_a_canceled_recording_stops_and_the_next_one_is_recognized(visit, tiny, 
     page.get_by_test_id("failure").filter(has_text="you canceled").wait_for()
     page.get_by_test_id("failure-retry").click()
     page.get_by_test_id("result-label").wait_for()
-
-
-def test_a_profile_of_another_model_has_the_runtimes_reason(visit, tiny, voice):
-    page = visit(tiny)
-    profile = {"format": 1, "model": "0" * 64, "count": 9, "seconds": 9.0}
-    text = json.dumps({**profile, "mean": [0.0], "deviation": [1.0]})
-    page.get_by_test_id("profile-file").set_input_files(
-        {"name": "p.json", "mimeType": "application/json", "buffer": text.encode()}
-    )
-    page.get_by_test_id("file-input").set_input_files(str(voice))
-    page.get_by_test_id("failure").filter(has_text="expected a profile of model").wait_for()
 
 
 def test_leaving_the_page_open_keeps_no_audio(visit, tiny, voice):

@@ -216,3 +216,15 @@ def test_a_session_profile_is_made_applied_and_saved(page):
     page.get_by_test_id("profile-state").filter(has_text="loaded from a file").wait_for()
     assert answer_of(page, SAMPLES[0])["profile"]["count"] in (2, 3)
     page.get_by_test_id("profile-reset").click()
+
+
+def test_a_profile_of_another_model_has_the_runtimes_reason(page, voice):
+    page.get_by_test_id("clear-button").click()
+    profile = {"format": 1, "model": "0" * 64, "count": 9, "seconds": 9.0}
+    text = json.dumps({**profile, "mean": [0.0], "deviation": [1.0]})
+    page.get_by_test_id("profile-file").set_input_files(
+        {"name": "p.json", "mimeType": "application/json", "buffer": text.encode()}
+    )
+    page.get_by_test_id("file-input").set_input_files(str(voice))
+    page.get_by_test_id("failure").filter(has_text="expected a profile of model").wait_for()
+    page.get_by_test_id("profile-reset").click()

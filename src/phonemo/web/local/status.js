@@ -23,13 +23,21 @@ function renderStatus(status) {
   byId("place").dataset.state = state;
   byId("place").dataset.offline = offline;
   byId("place-progress").hidden = state !== "loading";
-  byId("place-progress").value = total ? loaded / total : 0;
+  renderBar(loaded, total);
   byId("place-progress").setAttribute("aria-label", t("place.progress"));
 }
 
+/** Without a value once all has arrived, while the engine starts. @param {number} loaded @param {number} total */
+function renderBar(loaded, total) {
+  const bar = byId("place-progress");
+  if (loaded < total) bar.value = loaded / total;
+  else bar.removeAttribute("value");
+}
+
 /** @param {EngineStatus} status @param {Record<string, string>} values */
-function stateText({ state, error }, values) {
-  return state === "failed" ? errorMessage(error) : t(`place.${state}`, values);
+function stateText({ state, error, loaded, total }, values) {
+  if (state === "failed") return errorMessage(error);
+  return t(state === "loading" && loaded >= total ? "place.starting" : `place.${state}`, values);
 }
 
 /** @param {string} offline */

@@ -7,6 +7,7 @@ export const LOCAL_EN = {
   "place": "Model and network",
   "place.idle": "The model is downloaded with the first recording.",
   "place.loading": "Downloading the model, once: {percent} of {size}.",
+  "place.starting": "The model has arrived and is being started.",
   "place.ready": "The model is loaded.",
   "place.progress": "Download of the model",
   "place.offline.ready": "This page works without a network now.",

@@ -7,6 +7,7 @@ export const LOCAL_ZH = {
   "place": "模型与网络",
   "place.idle": "识别第一段录音时下载模型。",
   "place.loading": "正在下载模型（仅一次）：{size} 中的 {percent}。",
+  "place.starting": "模型已下载，正在启动。",
   "place.ready": "模型已加载。",
   "place.progress": "模型下载进度",
   "place.offline.ready": "本页现在可离线使用。",
