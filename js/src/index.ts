@@ -1,7 +1,9 @@
 /** Speech emotion recognition with a phonemo bundle; onnxruntime is passed by the caller. */
 
 import { openBundle } from "./bundle.ts"
+import { PhonemoError } from "./errors.ts"
 import { Network } from "./network.ts"
+import { checkOptions } from "./options.ts"
 import type { Ort } from "./ort.ts"
 import { Recognizer } from "./recognizer.ts"
 import { readerOf } from "./sources.ts"
@@ -21,7 +23,14 @@ export interface LoadOptions {
  *
  * @param source its folder's path (Node) or address, or a function from a file's name to its content.
  */
-export async function load(source: Source, { ort, model, threads }: LoadOptions): Promise<Recognizer> {
+export async function load(source: Source, options: LoadOptions): Promise<Recognizer> {
+  checkOptions("load", options ?? {}, ["ort", "model", "threads"])
+  const { ort, model, threads } = options ?? {}
+  if (!ort?.InferenceSession)
+    throw new PhonemoError(
+      "UsageError",
+      "expected onnxruntime-web or onnxruntime-node as ort, got none; pass { ort }, or import phonemo/node or phonemo/web",
+    )
   const bundle = await openBundle(readerOf(source, model))
   return new Recognizer(await Network.open(ort, bundle, threads))
 }

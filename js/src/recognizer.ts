@@ -9,6 +9,7 @@ import type { Applied } from "./growing_profile.ts"
 import { resolvedLabels } from "./labels.ts"
 import { LevelMeter } from "./levels.ts"
 import type { Network } from "./network.ts"
+import { checkOptions } from "./options.ts"
 import { among, predictionData, top } from "./prediction.ts"
 import type { Prediction, PredictionData, Segment } from "./prediction.ts"
 import { checkedProfile } from "./profile.ts"
@@ -26,6 +27,9 @@ import { LEAST_SPEECH_SECONDS, SlidingWindows, WINDOW_SECONDS } from "./windows.
 
 /** Samples at 16 kHz that are processed between two calls of `progress`. */
 const PIECE = RATE
+
+const OPTIONS = ["phonemes", "timeline", "emotions", "topK", "profile", "progress"]
+const STREAM_OPTIONS = ["phonemes", "adapt"]
 
 /** Options of a prediction. */
 export interface PredictOptions {
@@ -85,6 +89,7 @@ export class Recognizer {
    * @param rate samples per second.
    */
   async predict(samples: Samples, rate: number, options: PredictOptions = {}): Promise<PredictionData> {
+    checkOptions("predict", options, OPTIONS)
     if (options.profile !== undefined) {
       const { profile, ...others } = options
       return (await this.withProfile(profile)).predict(samples, rate, others)
@@ -98,6 +103,7 @@ export class Recognizer {
 
   /** Open a stream of mono samples. */
   stream(rate: number = RATE, options: StreamOptions = {}): Stream {
+    checkOptions("stream", options, STREAM_OPTIONS)
     const whole = (clip: Float32Array, warnings: string[], segments: Segment[]): Promise<Prediction> =>
       this.#predictWhole(clip, warnings, options, segments)
     return new Stream(this.#network, rate, options, this.#applied, whole)

@@ -20,7 +20,7 @@ EngineSource = Annotated[
     Path | None,
     typer.Option(
         "--onnxruntime-web",
-        metavar="FILE.tgz|FOLDER",
+        metavar="PATH",
         help="The file of npm pack onnxruntime-web, or a folder with the package. Default: npm "
         "fetches it once, and it is kept in the user's cache folder.",
     ),

@@ -5,6 +5,7 @@ import { RATE } from "./frames.js";
 import { appliedOf, UNADAPTED } from "./growing_profile.js";
 import { resolvedLabels } from "./labels.js";
 import { LevelMeter } from "./levels.js";
+import { checkOptions } from "./options.js";
 import { among, predictionData, top } from "./prediction.js";
 import { checkedProfile } from "./profile.js";
 import { resample } from "./resampler.js";
@@ -17,6 +18,8 @@ import { VectorPool } from "./vector_pool.js";
 import { LEAST_SPEECH_SECONDS, SlidingWindows, WINDOW_SECONDS } from "./windows.js";
 /** Samples at 16 kHz that are processed between two calls of `progress`. */
 const PIECE = RATE;
+const OPTIONS = ["phonemes", "timeline", "emotions", "topK", "profile", "progress"];
+const STREAM_OPTIONS = ["phonemes", "adapt"];
 /** Recognizes emotions with a bundle, in samples of any rate. */
 export class Recognizer {
     #network;
@@ -52,6 +55,7 @@ export class Recognizer {
      * @param rate samples per second.
      */
     async predict(samples, rate, options = {}) {
+        checkOptions("predict", options, OPTIONS);
         if (options.profile !== undefined) {
             const { profile, ...others } = options;
             return (await this.withProfile(profile)).predict(samples, rate, others);
@@ -64,6 +68,7 @@ export class Recognizer {
     }
     /** Open a stream of mono samples. */
     stream(rate = RATE, options = {}) {
+        checkOptions("stream", options, STREAM_OPTIONS);
         const whole = (clip, warnings, segments) => this.#predictWhole(clip, warnings, options, segments);
         return new Stream(this.#network, rate, options, this.#applied, whole);
     }
