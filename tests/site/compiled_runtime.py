@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.js.node import node
 from tests.laws import REPOSITORY
 
 SOURCE, TARGET = REPOSITORY / "js", REPOSITORY / "src" / "phonemo" / "web" / "phonemo"
@@ -18,9 +19,9 @@ _LEFT_OUT = {"node.js", "web.js"}
 
 
 def compiler() -> list[str] | None:
-    """The command of the TypeScript that `npm ci` puts into js/; None where it is missing."""
-    program = SOURCE / "node_modules" / ".bin" / "tsc"
-    return [str(program)] if shutil.which("node") and program.exists() else None
+    """The command of the TypeScript that `make js` installs; None where it is missing."""
+    program, script = node() or shutil.which("node"), SOURCE / "node_modules" / ".bin" / "tsc"
+    return [program, str(script)] if program and script.exists() else None
 
 
 def compiled(command: list[str]) -> dict[str, bytes]:
@@ -35,7 +36,7 @@ def compiled(command: list[str]) -> dict[str, bytes]:
 def main() -> None:
     """Write the copy."""
     command = compiler()
-    assert command is not None, "needs node and the packages of js/: npm ci --prefix js"
+    assert command is not None, "needs node and the packages of js/: make js"
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir()
     for name, content in compiled(command).items():

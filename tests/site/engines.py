@@ -24,7 +24,7 @@ def real_engine() -> Engine:
     try:
         return obtain_engine(REPOSITORY / "js")
     except CheckpointError:
-        pytest.skip("needs onnxruntime-web of the pinned version: npm ci in js/")
+        pytest.skip("needs onnxruntime-web of the pinned version: make js")
 
 
 def fake_archive(files: dict[str, bytes] = FILES) -> bytes:

@@ -10,7 +10,7 @@ from tests.site.compiled_runtime import TARGET, compiled, compiler
 def test_the_pages_runtime_is_that_of_js():
     command = compiler()
     if command is None:
-        pytest.skip("needs node and the packages of js/: npm ci --prefix js")
+        pytest.skip("needs node and the packages of js/: make js")
     copy = {path.name: path.read_bytes() for path in TARGET.iterdir()}
     assert copy == compiled(command), "run make page-runtime"
 

@@ -34,7 +34,7 @@ def site(
     onnxruntime_web: EngineSource = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the page of phonemo serve as a static site that recognizes in the browser.
+    """Write the page as a static site without a server.
 
     Any static host serves the folder, also below a path; audio stays in the visitor's browser. To
     see it: python -m http.server -d FOLDER. Fetches onnxruntime-web once with npm, which
