@@ -37,7 +37,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: test-agents test-lowest lock audit sbom abuse soak fuzz-http dist release site js
+.PHONY: test-agents test-lowest lock audit sbom abuse soak fuzz-http dist release site js page-runtime
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -59,6 +59,9 @@ browser: ## install Debian's Chromium and a Chinese font, for the page tests
 
 js: $(NODE)/ready ## compile phonemo for JavaScript: js/dist; node and its packages come from PyPI and npm
 	@$(NPM) run --silent build
+
+page-runtime: $(READY) js ## compile phonemo for JavaScript into the page: src/phonemo/web/phonemo
+	$(BIN)/python -m tests.site.compiled_runtime
 
 serve: $(READY) ## run the server and its page, at http://127.0.0.1:8000/
 	$(BIN)/phonemo serve

@@ -35,7 +35,7 @@ SLOW, LONG, HONEST = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 PATH = "/v1/audio/emotions"
 SLOW_BYTES, SLOW_RATE, LONG_SECONDS, CLIP_SECONDS = 5_000_000, 1200, 480.0, 2.0
 CLIP_PAUSE_SECONDS, LEAD_SECONDS, BAR_SECONDS = 0.25, 3.0, 1.0
-SAMPLES = Path(phonemo.__file__).parent / "server" / "web" / "samples"
+SAMPLES = Path(phonemo.__file__).parent / "web" / "samples"
 
 
 def main(args: argparse.Namespace) -> int:

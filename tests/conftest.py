@@ -126,7 +126,16 @@ def _a_test_imports() -> bool:
 
 if LIGHT:
     # rooms of extras, and what throws so much at the same code that once is enough
-    collect_ignore = ["model", "page", "server", "train", "abuse", "fuzz", "properties"]
+    collect_ignore = [
+        "model",
+        "page",
+        "server",
+        "site/browser",
+        "train",
+        "abuse",
+        "fuzz",
+        "properties",
+    ]
     sys.meta_path.append(_SkipWhatIsMissing())
 
 

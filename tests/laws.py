@@ -28,6 +28,7 @@ BARRED = {
     "runtime": {"corpora", "model"},
     "batch": {"corpora", "evaluation", "model", *TRAINING},
     "server": {"corpora", "model", *TRAINING},
+    "site": {"corpora", "evaluation", "model", *TRAINING},
 }
 #: Rooms that entry points may import at module level, to keep them light.
 _LIGHT = {"version", "errors", "labels", "files", "audio", "config", "annotations"}

@@ -28,7 +28,7 @@ FLOORS = (
     ("train.dimensions",),
     ("loader",),
     ("integrations",),
-    ("batch", "server"),
+    ("batch", "server", "site"),
     ("cli",),
     ("root", "__main__"),
 )

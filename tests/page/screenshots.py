@@ -19,7 +19,7 @@ from tests.page.conftest import CHROMIUM, FLAGS, PATIENCE_MS, microphone
 from tests.page.serving import serving
 
 IMAGES = REPOSITORY / "docs" / "images"
-SAMPLES = REPOSITORY / "src" / "phonemo" / "server" / "web" / "samples"
+SAMPLES = REPOSITORY / "src" / "phonemo" / "web" / "samples"
 DESKTOP, PHONE = (1280, 900), (390, 844)
 #: Name of the picture -> size, colours, language.
 LOOKS = {

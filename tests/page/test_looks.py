@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.laws import REPOSITORY
 from tests.page.conftest import PATIENCE_MS, watched
 
-WEB = REPOSITORY / "src" / "phonemo" / "server" / "web"
+WEB = REPOSITORY / "src" / "phonemo" / "web"
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 

@@ -24,7 +24,7 @@ from phonemo.cli import (
     study_commands,
     train_commands,
 )
-from phonemo.cli.programs import batch, doctor, mcp, serve
+from phonemo.cli.programs import batch, doctor, mcp, serve, site
 from phonemo.errors import PhonemoError
 from phonemo.version import __version__
 
@@ -89,6 +89,7 @@ app.command()(batch.batch)
 app.command()(serve.serve)
 app.command()(doctor.doctor)
 app.command()(mcp.mcp)
+app.command()(site.site)
 app.command("init-corpus")(corpora_commands.init_corpus)
 app.command()(train_commands.finetune)
 app.command()(results.page)

@@ -38,7 +38,7 @@ from phonemo.server.service import Service
 from phonemo.server.settings import ServeConfig
 from phonemo.version import __version__
 
-WEB = Path(__file__).parent / "web"
+WEB = Path(__file__).parents[1] / "web"
 _DESCRIPTION = """Emotions, and the phonemes that carry them, from recordings and live streams.
 
 Live streams: `WS /v1/audio/stream?rate=16000` takes mono 16-bit PCM in binary messages, ends with

@@ -1,7 +1,0 @@
-/** The texts of the page: flat dictionaries with the same keys in each language. */
-
-import { EN } from "./words-en.js";
-import { ZH } from "./words-zh.js";
-
-/** @type {Record<string, Record<string, string>>} */
-export const DICTIONARIES = { en: EN, "zh-CN": ZH };

@@ -1,0 +1,30 @@
+/** site.json: version, models and limits of this site. */
+
+import { endpoint } from "../endpoint.js";
+import { LocalizedError } from "../problems.js";
+
+/**
+ * @typedef {{path: string, bytes: number, sha256: string}} SiteFile `bytes` and `sha256` of what is sent
+ * @typedef {{id: string, licence: string, default?: boolean, profiles: boolean, window_seconds: number,
+ *   labels: string[], files: Record<string, SiteFile>}} SiteModel
+ * @typedef {{version: string, build: string, engine: Record<string, SiteFile>, models: SiteModel[],
+ *   limits: Record<string, number>}} SiteCard
+ */
+
+/** @type {Promise<SiteCard> | null} */
+let card = null;
+
+/** @returns {Promise<SiteCard>} */
+export function siteCard() {
+  card ??= load();
+  card.catch(() => (card = null));
+  return card;
+}
+
+async function load() {
+  const response = await fetch(endpoint("site.json")).catch(() => null);
+  if (!response?.ok) throw new LocalizedError("error.offline");
+  return response.json().catch(() => {
+    throw new LocalizedError("error.answer");
+  });
+}
