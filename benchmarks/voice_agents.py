@@ -31,7 +31,7 @@ from phonemo.runtime.recognizer import EmotionRecognizer
 SECONDS, PACKET, BAR = 3.0, RATE // 50, 0.060
 #: Silence at the end of the turn, in seconds.
 ENDS = {"after 0.5 s": 0.5, "after 0.2 s": 0.2, "within speech": 0.0}
-SAMPLE = "src/phonemo/server/web/samples/english-slow.flac"
+SAMPLE = "src/phonemo/web/samples/english-slow.flac"
 
 Engine = Callable[[list[bytes]], Awaitable[float]]
 

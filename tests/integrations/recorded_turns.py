@@ -12,7 +12,7 @@ from tests.laws import REPOSITORY
 
 Pcm = npt.NDArray[np.int16]
 
-SAMPLES = REPOSITORY / "src" / "phonemo" / "server" / "web" / "samples"
+SAMPLES = REPOSITORY / "src" / "phonemo" / "web" / "samples"
 
 
 def recorded_turn(name: str = "german", rate: int = 16_000, pause_seconds: float = 0.3) -> Pcm:
