@@ -1,0 +1,58 @@
+/** Bundles: a trained network as a folder of files, verified by their SHA-256. */
+
+import { CARD, parseCard } from "./card.ts"
+import type { BundleCard } from "./card.ts"
+import { PhonemoError } from "./errors.ts"
+import { sha256 } from "./hashing.ts"
+import type { Reader } from "./sources.ts"
+
+const MODEL = "model.onnx"
+const HEAD = "head.onnx"
+const ADAPTATION = "adaptation.npz"
+
+/** An opened bundle: verified and in memory. */
+export interface Bundle {
+  card: BundleCard
+  model: Uint8Array
+  /** Content of head.onnx; null without it. */
+  head: Uint8Array | null
+  /** Content of adaptation.npz; null without it. */
+  adaptation: Uint8Array | null
+}
+
+/** Read and check a bundle. */
+export async function openBundle(read: Reader): Promise<Bundle> {
+  const card = parseCard(await read(CARD))
+  const [model, head, adaptation] = await Promise.all([
+    readModel(read, card),
+    card.head_sha256 ? readVerified(read, HEAD, card.head_sha256) : null,
+    card.adaptation_sha256 ? readVerified(read, ADAPTATION, card.adaptation_sha256) : null,
+  ])
+  return { card, model, head, adaptation }
+}
+
+/** The network, which may be that of an adjacent bundle or a copy of it in this one. */
+async function readModel(read: Reader, card: BundleCard): Promise<Uint8Array> {
+  if (!card.network) return readVerified(read, MODEL, card.sha256)
+  try {
+    return await readVerified(read, `../${card.network}/${MODEL}`, card.sha256)
+  } catch (error) {
+    try {
+      return await readVerified(read, MODEL, card.sha256)
+    } catch {
+      throw error // the message that names the shared network
+    }
+  }
+}
+
+async function readVerified(read: Reader, name: string, expected: string): Promise<Uint8Array> {
+  const content = await read(name)
+  const digest = await sha256(content)
+  if (digest !== expected)
+    throw new PhonemoError(
+      "CheckpointError",
+      `${name}: expected SHA-256 ${expected.slice(0, 12)}... (${CARD}), got ${digest.slice(0, 12)}...; copy the ` +
+        "whole folder again",
+    )
+  return content
+}

@@ -1,0 +1,162 @@
+/** Predictions and their plain data, which is that of Python's `Prediction.to_dict(spans=True)`. */
+
+import { dimensionData } from "./dimensions.ts"
+import type { Dimensions } from "./dimensions.ts"
+import { rescaleScores } from "./labels.ts"
+import type { ProfileMark } from "./profile.ts"
+import { PhonemoError } from "./errors.ts"
+import { roundTo } from "./rounding.ts"
+import { sum } from "./vectors.ts"
+
+export type Scores = Record<string, number>
+
+/** A recording is a mixture if it has this much speech and no emotion has this share of it. */
+const MIXTURE_SECONDS = 20
+const MIXTURE_SHARE = 0.5
+
+/** A recognized phoneme with its times, in seconds. */
+export interface PhonemeSpan {
+  symbol: string
+  start: number
+  end: number
+  confidence: number
+  /** Its contribution to the winning score; null or absent if not computed. */
+  share?: number | null
+}
+
+/** A part of a recording and its emotion. */
+export interface Segment {
+  start: number
+  end: number
+  label: string | null
+  scores: Scores
+  unsure: boolean
+  dimensions: Dimensions | null
+}
+
+/** The emotion recognized in a recording, in full precision. */
+export interface Prediction {
+  label: string | null
+  scores: Scores
+  seconds: number
+  spans: PhonemeSpan[] | null
+  warnings: string[]
+  segments: Segment[]
+  speechRatio: number | null
+  profile: ProfileMark | null
+  dimensions: Dimensions | null
+}
+
+export type DimensionData = Record<string, number | boolean>
+
+/** A segment as plain data. */
+export interface SegmentData {
+  start: number
+  end: number
+  label: string | null
+  unsure: boolean
+  scores: Scores
+  dimensions?: DimensionData
+}
+
+/** A prediction as plain data: what the HTTP server sends as JSON, less `model`. */
+export interface PredictionData {
+  label: string | null
+  unsure: boolean
+  scores: Scores
+  seconds: number
+  phonemes: string[] | null
+  warnings: string[]
+  speech_ratio: number | null
+  segments: SegmentData[]
+  mixture?: Scores
+  dimensions?: DimensionData
+  profile?: ProfileMark
+  spans: PhonemeSpan[] | null
+}
+
+/** Plain data, rounded as in Python. */
+export function predictionData(found: Prediction): PredictionData {
+  const mixture = mixtureOf(found.segments)
+  return {
+    label: found.label,
+    unsure: found.label === null || found.warnings.includes("unsure"),
+    scores: found.scores,
+    seconds: roundTo(found.seconds, 3),
+    phonemes: found.spans && found.spans.map((span) => span.symbol),
+    warnings: found.warnings,
+    speech_ratio: found.speechRatio === null ? null : roundTo(found.speechRatio, 4),
+    segments: found.segments.map(segmentData),
+    ...(mixture && { mixture }),
+    ...(found.dimensions && { dimensions: dimensionData(found.dimensions) }),
+    ...(found.profile && { profile: found.profile }),
+    spans: found.spans && found.spans.map(spanData),
+  }
+}
+
+/** Plain data of a segment. */
+export function segmentData(segment: Segment): SegmentData {
+  return {
+    start: roundTo(segment.start, 4),
+    end: roundTo(segment.end, 4),
+    label: segment.label,
+    unsure: segment.unsure || segment.label === null,
+    scores: segment.scores,
+    ...(segment.dimensions && { dimensions: dimensionData(segment.dimensions) }),
+  }
+}
+
+function spanData(span: PhonemeSpan): PhonemeSpan {
+  const { symbol, share } = span
+  const times = { start: roundTo(span.start, 4), end: roundTo(span.end, 4) }
+  const data = { symbol, ...times, confidence: roundTo(span.confidence, 4) }
+  return share === undefined || share === null ? data : { ...data, share: roundTo(share, 6) }
+}
+
+/** Emotion -> share of the segments' time, largest first, where none has most of it. */
+function mixtureOf(segments: readonly Segment[]): Scores | null {
+  const seconds: Scores = {}
+  for (const { label, start, end } of segments)
+    if (label !== null) seconds[label] = (seconds[label] ?? 0) + end - start
+  const ranked = Object.entries(seconds).sort((left, right) => right[1] - left[1])
+  const total = sum(Object.values(seconds))
+  const lengths = sum(segments.map((segment) => segment.end - segment.start))
+  if (!(total > 0) || lengths < MIXTURE_SECONDS) return null
+  const shares = ranked.map(([name, value]) => [name, value / total] as const)
+  if (shares[0][1] >= MIXTURE_SHARE) return null
+  return Object.fromEntries(shares.map(([name, share]) => [name, roundTo(share, 4)]))
+}
+
+/** The label with the highest score, the first of equal ones. */
+export function bestLabel(scores: Scores): string {
+  return Object.keys(scores).reduce((best, name) => (scores[name] > scores[best] ? name : best))
+}
+
+/** "timeline_differs" only if no segment has the label of the whole. */
+export function withTimelineFlag(found: Prediction): Prediction {
+  const labels = new Set(found.segments.map((segment) => segment.label))
+  labels.delete(null)
+  const differs = found.label !== null && labels.size > 0 && !labels.has(found.label)
+  const warnings = found.warnings.filter((name) => name !== "timeline_differs")
+  return { ...found, warnings: differs ? [...warnings, "timeline_differs"] : warnings }
+}
+
+/** Restrict to some emotions, whose scores are rescaled to sum to one. */
+export function among(found: Prediction, names: readonly string[]): Prediction {
+  const restrict = <Part extends { label: string | null; scores: Scores }>(part: Part): Part => {
+    const scores = rescaleScores(part.scores, names)
+    return { ...part, scores, label: part.label === null ? null : bestLabel(scores) }
+  }
+  return withTimelineFlag({ ...restrict(found), segments: found.segments.map(restrict) })
+}
+
+/** Keep the highest scores only, unscaled, highest first. */
+export function top(found: Prediction, count: number): Prediction {
+  if (!(count >= 1))
+    throw new PhonemoError("UsageError", `expected a number of top scores of at least 1, got ${count}`)
+  const keep = <Part extends { scores: Scores }>(part: Part): Part => {
+    const ranked = Object.entries(part.scores).sort((left, right) => right[1] - left[1])
+    return { ...part, scores: Object.fromEntries(ranked.slice(0, count)) }
+  }
+  return { ...keep(found), segments: found.segments.map(keep) }
+}
