@@ -15,22 +15,22 @@ namespace {
 constexpr std::uint64_t kMostCardBytes = 1U << 22, kMostModelBytes = 1ULL << 31;
 constexpr std::uint64_t kMostAdaptationBytes = 1U << 26;
 
-[[noreturn]] void fail(const std::string& message) { throw Error("CheckpointError", message); }
+[[noreturn]] void fail_bundle(const std::string& message) { throw Error("CheckpointError", message); }
 
 std::string read_file(const std::string& path, std::uint64_t most_bytes) {
   File file;
   std::string reason;
   const FileFault fault = file.open(path, reason);
   if (fault == FileFault::special || fault == FileFault::folder) {
-    fail(path + ": expected a regular file; copy the folder again");
+    fail_bundle(path + ": expected a regular file; copy the folder again");
   }
   if (fault == FileFault::missing) {
-    fail(path + ": cannot be read (" + reason +
+    fail_bundle(path + ": cannot be read (" + reason +
          "); copy the whole folder: bundle.json, model.onnx and, where the card names them, head.onnx "
          "and adaptation.npz");
   }
   if (file.size() > most_bytes) {
-    fail(path + ": expected at most " + std::to_string(most_bytes) + " bytes, got " +
+    fail_bundle(path + ": expected at most " + std::to_string(most_bytes) + " bytes, got " +
          std::to_string(file.size()) + "; copy the whole folder again");
   }
   std::string content(static_cast<std::size_t>(file.size()), '\0');
@@ -42,7 +42,7 @@ std::string read_verified(const std::string& path, const std::string& expected, 
   std::string content = read_file(path, most_bytes);
   const std::string digest = sha256_of(content);
   if (digest != expected) {
-    fail(path + ": expected SHA-256 " + expected.substr(0, 12) + "... (bundle.json), got " +
+    fail_bundle(path + ": expected SHA-256 " + expected.substr(0, 12) + "... (bundle.json), got " +
          digest.substr(0, 12) + "...; copy the whole folder again");
   }
   return content;
@@ -75,16 +75,16 @@ std::string place_of_model(const std::string& folder, const std::string& network
   const std::string other = parent_of(folder) + "/" + network, path = other + "/model.onnx";
   const std::string expected = folder + ": expected the network in " + path + ", got ";
   if (is_link(other) || is_link(path)) {
-    fail(expected + "a link; copy the bundle " + network + " itself beside this one");
+    fail_bundle(expected + "a link; copy the bundle " + network + " itself beside this one");
   }
-  if (!is_kind(path, S_IFREG)) fail(expected + "no such file; copy the bundle " + network + " beside this one");
+  if (!is_kind(path, S_IFREG)) fail_bundle(expected + "no such file; copy the bundle " + network + " beside this one");
   return path;
 }
 
 }  // namespace
 
 Bundle open_bundle(const std::string& folder) {
-  if (!is_kind(folder, S_IFDIR)) fail(folder + ": no such bundle folder; phonemo export writes one");
+  if (!is_kind(folder, S_IFDIR)) fail_bundle(folder + ": no such bundle folder; phonemo export writes one");
   Bundle bundle;
   bundle.folder = folder;
   const std::string place = folder + "/";

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "../phonemo.h"
+#include "audio_source.h"
 #include "bundle.h"
 #include "json.h"
 #include "text.h"
@@ -9,7 +10,7 @@
 namespace phonemo {
 namespace {
 
-constexpr std::int64_t kRate = 16000, kLongestField = kRate * 60;
+constexpr std::int64_t kLongestField = kRate * 60;
 
 // Reads fields with their ranges; errors name the field.
 class CardReader {

@@ -11,7 +11,7 @@ namespace {
 constexpr double kFrameSeconds = 0.016, kSoundPower = 1e-8;
 constexpr double kDecideSeconds = 1.0, kHeldSeconds = 4.0;
 constexpr double kCancelled = 0.3, kCancelledPart = 0.1, kPartSeconds = 1.0, kPartPower = 0.01;
-constexpr double kDifferent = 0.6, kLivelyDb = 3.0;
+constexpr double kDifferent = 0.6, kLivelyChannelDb = 3.0;
 
 std::size_t samples_of(double seconds, int rate) {
   return static_cast<std::size_t>(std::nearbyint(seconds * rate));
@@ -99,7 +99,7 @@ bool ChannelRelation::differ() const {
   for (std::size_t one = 0; one < channels_; ++one) {
     for (std::size_t other = 0; other < channels_; ++other) {
       const double first = deviation(one), second = deviation(other);
-      if (first < kLivelyDb || second < kLivelyDb) continue;
+      if (first < kLivelyChannelDb || second < kLivelyChannelDb) continue;
       if (covariance(one, other) < kDifferent * first * second) return true;
     }
   }

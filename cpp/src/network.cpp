@@ -21,12 +21,12 @@ std::int64_t last_axis(const std::map<std::string, std::vector<std::int64_t>>& n
 
 }  // namespace
 
-Network::Network(Bundle bundle, const Library& library, int threads)
+Network::Network(Bundle bundle, const Library& library, int threads, bool is_optimized)
     : card_(std::move(bundle.card)), folder_(bundle.folder), library_(library), threads_(threads),
       head_content_(std::move(bundle.head)) {
   try {
     if (!bundle.adaptation.empty()) reference_ = unpacked_reference(bundle.adaptation, card_.labels.size());
-    session_ = std::make_unique<Session>(library, bundle.model, threads);
+    session_ = std::make_unique<Session>(library, bundle.model, threads, is_optimized);
   } catch (const Error& error) {
     throw Error(error.code(), folder_ + ": " + error.what());
   }

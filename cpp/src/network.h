@@ -27,7 +27,7 @@ struct Logits {
 class Network {
  public:
   // Open the networks of a bundle; CheckpointError where they do not match its card.
-  Network(Bundle bundle, const Library& library, int threads);
+  Network(Bundle bundle, const Library& library, int threads, bool is_optimized = true);
 
   // Process one clip; `features` adds them.
   Logits recognize(std::vector<float> samples, const Affine* mapped, bool with_features) const;

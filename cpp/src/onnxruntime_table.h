@@ -34,6 +34,7 @@ enum Place : std::size_t {
   kCreateSessionOptions = 10,
   kDisableMemPattern = 17,
   kSetSessionLogSeverityLevel = 22,
+  kSetGraphOptimizationLevel = 23,
   kSetIntraOpNumThreads = 24,
   kSessionGetInputCount = 30,
   kSessionGetOutputCount = 31,
@@ -92,6 +93,7 @@ PHONEMO_ORT(kRun, Status* (*)(Session*, const RunOptions*, const char* const* in
 PHONEMO_ORT(kCreateSessionOptions, Status* (*)(SessionOptions**));
 PHONEMO_ORT(kDisableMemPattern, Status* (*)(SessionOptions*));
 PHONEMO_ORT(kSetSessionLogSeverityLevel, Status* (*)(SessionOptions*, int));
+PHONEMO_ORT(kSetGraphOptimizationLevel, Status* (*)(SessionOptions*, int));
 PHONEMO_ORT(kSetIntraOpNumThreads, Status* (*)(SessionOptions*, int));
 PHONEMO_ORT(kSessionGetInputCount, Status* (*)(const Session*, std::size_t*));
 PHONEMO_ORT(kSessionGetOutputCount, Status* (*)(const Session*, std::size_t*));

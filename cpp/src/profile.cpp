@@ -14,13 +14,13 @@
 namespace phonemo {
 namespace {
 
-constexpr std::uint64_t kMostBytes = 1U << 20;
-constexpr std::size_t kMostFeatures = 1U << 14, kHashLetters = 12;
+constexpr std::uint64_t kMostProfileBytes = 1U << 20;
+constexpr std::size_t kMostProfileFeatures = 1U << 14, kHashLetters = 12;
 constexpr double kMostCount = 1e9, kLargest = 1e18;
 constexpr const char* kKeys[] = {"format", "model", "count", "seconds", "mean", "deviation"};
-constexpr const char* kAdvice = "make it again with phonemo adapt";
+constexpr const char* kRemake = "make it again with phonemo adapt";
 
-[[noreturn]] void fail(const std::string& message) { throw Error("UsageError", message); }
+[[noreturn]] void refuse(const std::string& message) { throw Error("UsageError", message); }
 
 bool is_within(const Json& value, double least) {
   return value.is(Json::Kind::number) && value.number >= least && value.number <= kLargest;
@@ -44,15 +44,15 @@ void check_keys(const Json& data, const std::string& name) {
   };
   if (!data.is(Json::Kind::object) || !std::all_of(std::begin(kKeys), std::end(kKeys), has) ||
       !std::all_of(data.members.begin(), data.members.end(), is_known)) {
-    fail(name + ": expected an object of format, model, count, seconds, mean, deviation, got another");
+    refuse(name + ": expected an object of format, model, count, seconds, mean, deviation, got another");
   }
   const Json& format = *data.find("format");
   if (!format.is_whole || format.whole != 1) {
-    fail(name + ": expected format 1, got " + safe_name(value_text(format)) +
+    refuse(name + ": expected format 1, got " + safe_name(value_text(format)) +
          "; make the profile again with this version of phonemo");
   }
   for (const char* key : {"mean", "deviation"}) {
-    if (!data.find(key)->is(Json::Kind::list)) fail(name + ": expected a list in " + key + "; " + kAdvice);
+    if (!data.find(key)->is(Json::Kind::list)) refuse(name + ": expected a list in " + key + "; " + kRemake);
   }
 }
 
@@ -66,7 +66,7 @@ std::optional<std::string> fault_of(const Json& data) {
   if (!count.is_whole || count.number < 1 || count.number > kMostCount) return "expected a count from 1 to 1000000000";
   if (!is_within(*data.find("seconds"), 0)) return "expected seconds of 0 or more";
   const std::vector<Json>&mean = data.find("mean")->items, &deviation = data.find("deviation")->items;
-  if (mean.empty() || mean.size() > kMostFeatures || mean.size() != deviation.size()) {
+  if (mean.empty() || mean.size() > kMostProfileFeatures || mean.size() != deviation.size()) {
     return "expected 1 to 16384 means and as many deviations, got " + std::to_string(mean.size()) + " means and " +
            std::to_string(deviation.size()) + " deviations";
   }
@@ -113,24 +113,24 @@ Profile Profile::load(const std::string& path) {
   File file;
   std::string reason;
   const FileFault fault = file.open(path, reason);
-  if (fault != FileFault::none) fail(name + ": no such file; create a profile with phonemo adapt");
-  std::string content(static_cast<std::size_t>(std::min(file.size(), kMostBytes + 1)), '\0');
+  if (fault != FileFault::none) refuse(name + ": no such file; create a profile with phonemo adapt");
+  std::string content(static_cast<std::size_t>(std::min(file.size(), kMostProfileBytes + 1)), '\0');
   content.resize(file.read_at(0, content.data(), content.size()));
   return parse(content, name);
 }
 
 Profile Profile::parse(const std::string& text, const std::string& name) {
-  if (text.size() > kMostBytes) {
-    fail(name + ": expected a profile of at most 1048576 bytes, got more; " + kAdvice);
+  if (text.size() > kMostProfileBytes) {
+    refuse(name + ": expected a profile of at most 1048576 bytes, got more; " + kRemake);
   }
   Json data;
   try {
     data = parse_json(text);
   } catch (const JsonFault&) {
-    fail(name + ": expected JSON; phonemo adapt writes a profile");
+    refuse(name + ": expected JSON; phonemo adapt writes a profile");
   }
   check_keys(data, name);
-  if (const auto fault = fault_of(data)) fail(name + ": " + *fault + "; " + kAdvice);
+  if (const auto fault = fault_of(data)) refuse(name + ": " + *fault + "; " + kRemake);
   return {data.find("model")->text, data.find("count")->whole, data.find("seconds")->number,
           numbers_of(*data.find("mean")), numbers_of(*data.find("deviation"))};
 }
@@ -151,12 +151,12 @@ Statistics Profile::statistics() const { return {static_cast<double>(count), mea
 void Profile::check(const Reference& reference) const {
   const std::string digest = reference.digest();
   if (model != digest) {
-    fail("expected a profile of model " + digest.substr(0, kHashLetters) + ", got one of model " +
+    refuse("expected a profile of model " + digest.substr(0, kHashLetters) + ", got one of model " +
          model.substr(0, kHashLetters) + "; make a profile with this model: phonemo adapt");
   }
   if (mean.size() != reference.centre.size()) {
-    fail("expected a profile of " + std::to_string(reference.centre.size()) + " features, got " +
-         std::to_string(mean.size()) + "; " + kAdvice);
+    refuse("expected a profile of " + std::to_string(reference.centre.size()) + " features, got " +
+         std::to_string(mean.size()) + "; " + kRemake);
   }
 }
 

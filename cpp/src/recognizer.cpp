@@ -31,7 +31,8 @@ Recognizer Recognizer::load(const std::string& folder, const LoadOptions& option
   }
   const DimensionReader dimensions(bundle.card.labels, bundle.card.dimensions);
   const double threshold = options.threshold.value_or(bundle.card.abstain_below);
-  auto network = std::make_shared<Network>(std::move(bundle), Library::get(options.onnxruntime), options.threads);
+  auto network = std::make_shared<Network>(std::move(bundle), Library::get(options.onnxruntime), options.threads,
+                                           !options.fast_start);
   return Recognizer(std::make_shared<State>(State{network, dimensions, threshold, {}, {}, {}}));
 }
 

@@ -10,14 +10,14 @@
 namespace phonemo {
 namespace {
 
-constexpr std::size_t kMostBytes = 1U << 26;
+constexpr std::size_t kMostArrayBytes = 1U << 26;
 constexpr double kMostIterations = 1000;
 constexpr const char* kArrays[] = {"centre", "spread", "class_means", "weight", "bias"};
 constexpr const char* kNumbers[] = {"k_mean", "k_spread", "em_iterations", "radius"};
 
 using Arrays = std::map<std::string, Array>;
 
-[[noreturn]] void fail(const std::string& fault) {
+[[noreturn]] void fail_arrays(const std::string& fault) {
   throw Error("CheckpointError", "adaptation.npz: " + fault + "; export the model again");
 }
 
@@ -30,21 +30,21 @@ std::string shape_text(const std::vector<std::size_t>& shape) {
 Arrays read_arrays(const std::string& content) {
   Arrays arrays;
   try {
-    arrays = read_npz(content, kMostBytes);
+    arrays = read_npz(content, kMostArrayBytes);
   } catch (const NpzFault&) {
-    fail("cannot be read as numpy arrays");
+    fail_arrays("cannot be read as numpy arrays");
   }
   const auto has = [&](const char* name) { return arrays.count(name) > 0; };
   if (!std::all_of(std::begin(kArrays), std::end(kArrays), has) ||
       !std::all_of(std::begin(kNumbers), std::end(kNumbers), has)) {
-    fail("cannot be read as numpy arrays");
+    fail_arrays("cannot be read as numpy arrays");
   }
   return arrays;
 }
 
 void check_shapes(const Arrays& arrays, std::size_t emotions) {
   for (const char* name : kArrays) {
-    if (arrays.at(name).type != "<f4") fail("expected float32 arrays");
+    if (arrays.at(name).type != "<f4") fail_arrays("expected float32 arrays");
   }
   const std::vector<std::size_t>& centre = arrays.at("centre").shape;
   const std::size_t width = centre.size() == 1 ? centre[0] : 0;
@@ -53,30 +53,30 @@ void check_shapes(const Arrays& arrays, std::size_t emotions) {
       {"centre", {width}}, {"spread", {width}}, {"bias", {emotions}}, {"class_means", table}, {"weight", table}};
   for (const auto& [name, shape] : shapes) {
     if (width > 0 && arrays.at(name).shape == shape) continue;
-    fail(std::string("expected ") + name + " of shape " + shape_text(shape) + ", not empty, got " +
+    fail_arrays(std::string("expected ") + name + " of shape " + shape_text(shape) + ", not empty, got " +
          shape_text(arrays.at(name).shape));
   }
   for (const char* name : kNumbers) {
     const Array& number = arrays.at(name);
-    if (!number.shape.empty() || number.type != "<f8") fail("expected numbers in k_mean, k_spread, em_iterations and radius");
+    if (!number.shape.empty() || number.type != "<f8") fail_arrays("expected numbers in k_mean, k_spread, em_iterations and radius");
   }
 }
 
 void check_values(const Arrays& arrays) {
   const auto number = [&](const char* name) { return arrays.at(name).values[0]; };
-  if (!(number("radius") > 0)) fail("expected a radius above 0");
+  if (!(number("radius") > 0)) fail_arrays("expected a radius above 0");
   for (const auto& [name, array] : arrays) {
     const bool is_finite = std::all_of(array.values.begin(), array.values.end(), [](double one) { return std::isfinite(one); });
-    if (name != "radius" && !is_finite) fail("expected finite numbers, got NaN or infinity");
+    if (name != "radius" && !is_finite) fail_arrays("expected finite numbers, got NaN or infinity");
   }
   const std::vector<double>& spread = arrays.at("spread").values;
-  if (!std::all_of(spread.begin(), spread.end(), [](double one) { return one > 0; })) fail("expected a spread above 0");
+  if (!std::all_of(spread.begin(), spread.end(), [](double one) { return one > 0; })) fail_arrays("expected a spread above 0");
   const double iterations = number("em_iterations");
   if (number("k_mean") < 0 || number("k_spread") < 0 || iterations < 0) {
-    fail("expected k_mean, k_spread and em_iterations of 0 or more");
+    fail_arrays("expected k_mean, k_spread and em_iterations of 0 or more");
   }
   if (iterations > kMostIterations || iterations != std::floor(iterations)) {
-    fail("expected a whole number of em_iterations up to 1000");
+    fail_arrays("expected a whole number of em_iterations up to 1000");
   }
 }
 

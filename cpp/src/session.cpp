@@ -57,24 +57,26 @@ std::string declared_name(const Library& library, const ort::Session* session, s
   return name;
 }
 
-void set_options(const Library& library, ort::SessionOptions* options, int threads) {
+void set_options(const Library& library, ort::SessionOptions* options, int threads, bool is_optimized) {
   library.run<ort::kSetSessionLogSeverityLevel>(options, int{ort::kFatal});
   library.run<ort::kDisableMemPattern>(options);  // it would store a plan for every input length
   // weights outside the file would be looked up in the working folder
   library.run<ort::kAddSessionConfigEntry>(
       options, "session.model_external_initializers_file_folder_path", "/dev/null");
+  if (!is_optimized) library.run<ort::kSetGraphOptimizationLevel>(options, 0);
   if (threads > 0) library.run<ort::kSetIntraOpNumThreads>(options, threads);
 }
 
 }  // namespace
 
-Session::Session(const Library& library, std::string_view model, int threads) : library_(library) {
+Session::Session(const Library& library, std::string_view model, int threads, bool is_optimized)
+    : library_(library) {
   try {
     ort::SessionOptions* options = nullptr;
     library.run<ort::kCreateSessionOptions>(&options);
     const std::unique_ptr<ort::SessionOptions, void (*)(ort::SessionOptions*)> owner(
         options, library.call<ort::kReleaseSessionOptions>());
-    set_options(library, options, threads);
+    set_options(library, options, threads, is_optimized);
     library.run<ort::kCreateSessionFromArray>(library.environment(), static_cast<const void*>(model.data()),
                                               model.size(), static_cast<const ort::SessionOptions*>(options),
                                               &session_);

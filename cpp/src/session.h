@@ -30,7 +30,7 @@ struct Feed {
 class Session {
  public:
   // Open the content of an ONNX file; CheckpointError where onnxruntime cannot.
-  Session(const Library& library, std::string_view model, int threads);
+  Session(const Library& library, std::string_view model, int threads, bool is_optimized = true);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

@@ -9,7 +9,7 @@ namespace phonemo {
 namespace {
 
 constexpr double kLeastDeviation = 0.05, kTemperature = 2.0, kPrior = 0.5;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
 // In a canonical order, so that sums do not depend on the caller's.
 std::vector<Row> sorted_rows(std::vector<Row> rows) {
@@ -22,7 +22,7 @@ std::vector<Row> sorted_rows(std::vector<Row> rows) {
 // The share of each class in a pool.
 Row class_shares(const std::vector<Row>& rows, const Reference& reference) {
   Reference unlimited = reference;
-  unlimited.radius = kInfinity;  // vectors of a distant source still separate its classes
+  unlimited.radius = kUnlimited;  // vectors of a distant source still separate its classes
   const std::size_t classes = reference.bias.size();
   std::vector<Row> odds;
   for (const Row& row : rows) {
@@ -55,7 +55,7 @@ double pool_share(double count, double k) {
 
 }  // namespace
 
-Statistics Reference::statistics() const { return {kInfinity, centre, spread}; }
+Statistics Reference::statistics() const { return {kUnlimited, centre, spread}; }
 
 Row Reference::logits(const Row& vector, const Affine* mapped) const {
   Row standardized(vector);

@@ -86,7 +86,7 @@ std::unique_ptr<WavSource> WavSource::open(const std::string& path) {
 
 std::unique_ptr<WavSource> WavSource::of(std::string_view content, const std::string& name) {
   const ReadAt read_at = [content](std::uint64_t at, void* target, std::size_t count) -> std::size_t {
-    if (at >= content.size()) return 0;
+    if (at >= content.size() || count == 0) return 0;
     const std::size_t size = std::min(count, content.size() - static_cast<std::size_t>(at));
     std::memcpy(target, content.data() + at, size);
     return size;
