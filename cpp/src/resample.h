@@ -7,7 +7,7 @@
 
 namespace phonemo {
 
-// Kaiser window of 110 dB; the band up to 0.913 of the lower half rate passes, as with soxr's HQ.
+// Kaiser window of 128 dB; the band up to 0.914 of the lower half rate passes, as with soxr's HQ.
 class Resampler {
  public:
   explicit Resampler(int rate);

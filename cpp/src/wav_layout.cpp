@@ -78,7 +78,8 @@ class Walk {
     const std::string head = bytes(0, 32);
     const std::string kind = head.substr(0, 4);
     if (size_ == 0) throw Error("empty_audio", name_ + ": " + kExpected + ", got 0 bytes");
-    if ((kind == "RIFF" || kind == "RIFX" || kind == "RF64") && head.compare(8, 4, "WAVE") == 0) {
+    if ((kind == "RIFF" || kind == "RIFX" || kind == "RF64") && head.size() >= 12 &&
+        head.compare(8, 4, "WAVE") == 0) {
       found_.is_big_endian = kind == "RIFX";
       return;
     }
