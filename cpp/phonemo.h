@@ -65,6 +65,7 @@ struct Segment {
   Scores scores;
   bool unsure = false;  // the highest score is below the model's threshold
   std::optional<Dimensions> dimensions;
+  int channel = 0;  // the chosen one, from 1 on; 0 is the mix of all
 
   std::string to_json() const;
 };

@@ -88,6 +88,7 @@ void append_segment(std::string& out, const Segment& segment) {
   object.truth("unsure", segment.unsure || !segment.label);
   object.scores("scores", segment.scores);
   object.dimensions(segment.dimensions);
+  if (segment.channel > 0) object.whole("channel", segment.channel);
 }
 
 void append_ratio(Writer& object, const std::optional<double>& ratio, bool is_rounded) {

@@ -44,6 +44,7 @@ Prediction Recognizer::predict_file(const std::string& path, const PredictOption
   WaveformReader reader(WavSource::open(path), options.channel);
   Prediction found = state_->predict(reader, options);
   found.channel = options.channel;
+  for (Segment& segment : found.segments) segment.channel = options.channel;
   return found;
 }
 
