@@ -121,22 +121,15 @@ def test_channels_that_cancel_each_other_are_noticed(tmp_path: Path) -> None:
     _assert_alike(row, row_of(str(path), OnnxRecognizer.load(BUNDLE).predict(path), spans=False))
 
 
-def test_a_stream_prints_events_and_the_prediction() -> None:
-    pcm = (SIGNALS["above_whole"].make() * 32_767).astype("<i2").tobytes()
-    finished = run("phonemo-cpp", "--model", BUNDLE, "--stream", "16000", stdin=_pipe_of(pcm))
+def test_a_stream_prints_events_and_the_prediction(tmp_path: Path) -> None:
+    path = tmp_path / "my.raw"
+    path.write_bytes((SIGNALS["above_whole"].make() * 32_767).astype("<i2").tobytes())
+    with open(path, "rb") as pcm:
+        finished = run("phonemo-cpp", "--model", BUNDLE, "--stream", "16000", stdin=pcm)
     kinds = [json.loads(line)["type"] for line in finished.stdout.splitlines()]
     assert finished.returncode == 0
     assert kinds[-1] == "final"
     assert {"window", "segment"} <= set(kinds)
-
-
-def _pipe_of(content: bytes) -> Any:
-    import tempfile
-
-    file = tempfile.TemporaryFile()  # noqa: SIM115
-    file.write(content)
-    file.seek(0)
-    return file
 
 
 def _wav(form: bytes, data: bytes, declared: int | None = None) -> bytes:
