@@ -36,7 +36,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
+.PHONY: help setup browser cpp screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
 .PHONY: test-agents test-lowest lock audit sbom abuse soak fuzz-http dist release site js page-runtime
 
 help: ## show this list
@@ -94,6 +94,14 @@ test-lowest: $(LOWEST)/ready ## run the light job and the server tests with the 
 
 screenshots: $(READY) browser ## take the page screenshots in docs/images
 	$(BIN)/python -m tests.page.screenshots
+
+cpp: $(READY_LIGHT) ## build the C++ command with a C++17 compiler, no cmake needed: build/cpp/phonemo-cpp
+	@command -v $(CXX) >/dev/null || { echo "$(CXX): not found; install a C++17 compiler, such as Debian's g++" >&2; exit 1; }
+	@mkdir -p build/cpp
+	$(CXX) -std=c++17 -O2 -s -Wall -Wextra cpp/phonemo.cpp cpp/src/command.cpp -o build/cpp/phonemo-cpp -ldl -pthread \
+	  -DPHONEMO_VERSION='"$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/phonemo/version.py)"' \
+	  -DPHONEMO_MODEL='"$(CURDIR)/src/phonemo/models/phonemo-small"' \
+	  -DPHONEMO_ONNXRUNTIME='"$(wildcard $(CURDIR)/$(LIGHT)/lib/python3.*/site-packages/onnxruntime/capi/libonnxruntime.so.1*)"'
 
 abuse: $(READY) ## run the 26 abuse cases, and write the measurements into docs/reliability.md
 	@rm -f work/abuse.jsonl
