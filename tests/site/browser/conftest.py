@@ -66,7 +66,8 @@ def voice(tmp_path_factory) -> Path:
     return spoken(tmp_path_factory.mktemp("voice") / "voice.wav")
 
 
-@pytest.fixture(scope="session")
+# while playwright is open, no other package of tests may start one or run an event loop
+@pytest.fixture(scope="package")
 def chromium(voice) -> Iterator[Browser]:
     """Its microphone plays the voice, again and again."""
     if CHROMIUM is None:

@@ -34,7 +34,7 @@ def test_it_breaks_no_rule_of_accessibility_and_fits(visit, tiny, voice):
 def faults_of(page, language, scheme, width):
     """The broken rules of a look, and whether it is too wide."""
     page.get_by_test_id("language").select_option(language)
-    page.emulate_media(color_scheme=scheme)
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # else colors change gradually
     page.set_viewport_size({"width": width, "height": 800})
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     return [*broken(page), *(["wider than the screen"] if wide > 0 else [])]
