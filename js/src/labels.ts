@@ -24,6 +24,8 @@ const BY_SPELLING = new Map(
 
 /** The labels that words stand for, in any spelling. */
 export function resolvedLabels(labels: readonly string[], words: readonly string[]): string[] {
+  if (!Array.isArray(words) || !words.every((word) => typeof word === "string"))
+    throw new PhonemoError("LabelError", "expected emotions as a list of names, got another; pass an array of texts")
   const canonical = (word: string): string => BY_SPELLING.get(simple(word)) ?? word.trim().toLowerCase()
   const byName = new Map(labels.map((label) => [canonical(label), label]))
   const names = words.map((word) => (labels.includes(word) ? word : (byName.get(canonical(word)) ?? word)))
@@ -44,8 +46,13 @@ export function rescaleScores(scores: Record<string, number>, names: readonly st
 }
 
 function unknownLabels(labels: readonly string[], words: readonly string[]): PhonemoError {
-  const shown = words.slice(0, MOST_SHOWN).map((word) => `'${word}'`)
+  const shown = words.slice(0, MOST_SHOWN).map(quoted)
   const more = words.length > MOST_SHOWN ? ` and ${words.length - MOST_SHOWN} more` : ""
   const noun = words.length === 1 ? "label" : "labels"
   return new PhonemoError("LabelError", `unknown ${noun} ${shown.join(", ")}${more}; labels: ${labels.join(", ")}`)
+}
+
+/** In one line. */
+function quoted(word: string): string {
+  return `'${JSON.stringify(word).slice(1, -1).replaceAll('\\"', '"')}'`
 }

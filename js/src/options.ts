@@ -6,7 +6,9 @@ import { PhonemoError } from "./errors.ts"
  *
  * @param call what takes them, for the message.
  */
-export function checkOptions(call: string, options: object, known: readonly string[]): void {
+export function checkOptions(call: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null)
+    throw new PhonemoError("UsageError", `${call}: expected options as an object, got ${String(options).slice(0, 60)}; leave them out`)
   const unknown = Object.keys(options).find((name) => !known.includes(name))
   if (unknown === undefined) return
   const advice = call === "stream" && unknown === "profile" ? "apply it first: await recognizer.withProfile(profile)" : "use one of them"

@@ -29,6 +29,7 @@ export interface Ort {
 export class Session {
   #session: OrtSession
   #turn: Promise<unknown> = Promise.resolve()
+  #released: Promise<void> | undefined
 
   private constructor(session: OrtSession) {
     this.#session = session
@@ -87,9 +88,9 @@ export class Session {
   }
 
   /** Free the memory, after the runs that wait. */
-  async release(): Promise<void> {
-    await this.#turn
-    await this.#session.release?.()
+  release(): Promise<void> {
+    this.#released ??= this.#turn.then(() => this.#session.release?.())
+    return this.#released
   }
 }
 

@@ -152,7 +152,7 @@ export function among(found: Prediction, names: readonly string[]): Prediction {
 
 /** Keep the highest scores only, unscaled, highest first. */
 export function top(found: Prediction, count: number): Prediction {
-  if (!(count >= 1))
+  if (!(Number.isInteger(count) && count >= 1))
     throw new PhonemoError("UsageError", `expected a number of top scores of at least 1, got ${count}`)
   const keep = <Part extends { scores: Scores }>(part: Part): Part => {
     const ranked = Object.entries(part.scores).sort((left, right) => right[1] - left[1])

@@ -85,20 +85,15 @@ export class Recognizer {
 
   /** Predict the emotion of one recording.
    *
-   * @param samples mono.
+   * @param samples mono; copied, so that the caller may reuse or transfer them at once.
    * @param rate samples per second.
    */
   async predict(samples: Samples, rate: number, options: PredictOptions = {}): Promise<PredictionData> {
     checkOptions("predict", options, OPTIONS)
-    if (options.profile !== undefined) {
-      const { profile, ...others } = options
-      return (await this.withProfile(profile)).predict(samples, rate, others)
-    }
-    const { clip, warnings } = opened(samples, rate)
-    const found = this.#isLong(clip)
-      ? await this.#predictLong(clip, warnings, options)
-      : await this.#predictWhole(clip, warnings, options)
-    return predictionData(this.#narrowed(found, options))
+    const recording = opened(samples, rate)
+    const { profile } = options
+    const adapted = profile === undefined ? this : await this.withProfile(profile)
+    return adapted.#predictOpened(recording, options)
   }
 
   /** Open a stream of mono samples. */
@@ -122,8 +117,11 @@ export class Recognizer {
   /** Compute a source's profile from unlabeled recordings; those that cannot be used are left out. */
   async profile(recordings: readonly Recording[]): Promise<Profile> {
     const pool = new VectorPool(adaptable(this.#network))
-    for (const { samples, rate } of recordings) {
+    if (!Array.isArray(recordings))
+      throw new PhonemoError("UsageError", "expected recordings as a list of { samples, rate }, got another; pass an array")
+    for (const recording of recordings as readonly Recording[]) {
       try {
+        const { samples, rate } = recording ?? {}
         await this.#addVectors(pool, opened(samples, rate).clip)
       } catch (error) {
         if (!(error instanceof PhonemoError)) throw error
@@ -136,6 +134,13 @@ export class Recognizer {
   /** Free the network's memory; recognizers that share it must not be used any more. */
   async release(): Promise<void> {
     await this.#network.release()
+  }
+
+  async #predictOpened({ clip, warnings }: Opened, options: PredictOptions): Promise<PredictionData> {
+    const found = this.#isLong(clip)
+      ? await this.#predictLong(clip, warnings, options)
+      : await this.#predictWhole(clip, warnings, options)
+    return predictionData(this.#narrowed(found, options))
   }
 
   #isLong(clip: Float32Array): boolean {
@@ -182,7 +187,7 @@ export class Recognizer {
   }
 
   #narrowed(found: Prediction, { emotions, topK }: PredictOptions): Prediction {
-    const chosen = emotions?.length ? among(found, resolvedLabels(this.labels, emotions)) : found
+    const chosen = emotions && emotions.length !== 0 ? among(found, resolvedLabels(this.labels, emotions)) : found
     return topK === undefined ? chosen : top(chosen, topK)
   }
 
@@ -209,13 +214,19 @@ export class Recognizer {
   }
 }
 
-/** Check a recording and convert it to 16 kHz. */
-function opened(samples: Samples, rate: number): { clip: Float32Array; warnings: string[] } {
+/** A checked recording: its own copy at 16 kHz. */
+interface Opened {
+  clip: Float32Array
+  warnings: string[]
+}
+
+/** Check a recording, and convert it to 16 kHz. */
+function opened(samples: Samples, rate: number): Opened {
   const values = checkedSamples(samples, rate)
   const level = new LevelMeter()
   level.updateRaw(values)
   const clip = resample(values, rate)
   level.updateMono(clip)
   checkLength(clip.length)
-  return { clip, warnings: level.warnings() }
+  return { clip: clip === samples ? clip.slice() : clip, warnings: level.warnings() }
 }

@@ -5,6 +5,8 @@
  */
 
 import { RATE } from "./frames.ts"
+import { checkStreamRate, toFloat32 } from "./samples.ts"
+import type { Samples } from "./samples.ts"
 import { joined } from "./vectors.ts"
 
 /** Zero crossings of the sinc on either side, and the window's shape. */
@@ -35,6 +37,7 @@ export class Resampler {
   #produced = 0
 
   constructor(rate: number) {
+    checkStreamRate(rate)
     const divisor = gcd(rate, RATE)
     this.#rate = rate
     this.#up = RATE / divisor
@@ -108,10 +111,11 @@ export class Resampler {
 }
 
 /** Resample a whole recording. */
-export function resample(samples: Float32Array, rate: number): Float32Array {
-  if (rate === RATE) return samples
+export function resample(samples: Samples, rate: number): Float32Array {
+  const values = toFloat32(samples)
+  if (rate === RATE) return values
   const resampler = new Resampler(rate)
-  return joined([resampler.push(samples), resampler.finish()])
+  return joined([resampler.push(values), resampler.finish()])
 }
 
 /** The kernel at a distance in zero crossings, from a table made once. */

@@ -25,7 +25,8 @@ export interface Recording {
  */
 export function toFloat32(samples: Samples, name = "array"): Float32Array {
   if (samples instanceof Float32Array) return samples
-  if (samples instanceof Float64Array || Array.isArray(samples)) return Float32Array.from(samples)
+  if (samples instanceof Float64Array) return Float32Array.from(samples)
+  if (Array.isArray(samples)) return fromNumbers(samples, name)
   if (samples instanceof Int16Array) return Float32Array.from(samples, (value) => value / 2 ** 15)
   if (samples instanceof Int32Array) return Float32Array.from(samples, (value) => Math.fround(value) / 2 ** 31)
   const actual = (samples as object | null)?.constructor?.name ?? String(samples)
@@ -33,6 +34,13 @@ export function toFloat32(samples: Samples, name = "array"): Float32Array {
     "invalid_audio",
     `${name}: expected float32, float64, int16 or int32, got ${actual}; convert it`,
   )
+}
+
+function fromNumbers(samples: readonly unknown[], name: string): Float32Array {
+  const index = samples.findIndex((value) => typeof value !== "number")
+  if (index < 0) return Float32Array.from(samples as number[])
+  const actual = samples[index] === null ? "null" : typeof samples[index]
+  throw new PhonemoError("invalid_audio", `${name}: expected numbers, got ${actual} at index ${index}; convert it`)
 }
 
 /** Check the rate and the samples of a whole recording. */

@@ -16,6 +16,8 @@ export type Reader = (name: string) => Promise<Uint8Array>
  * @param model name of a bundle in the source, which then holds several; without it, the source is one.
  */
 export function readerOf(source: Source, model?: string): Reader {
+  if (source === null || !["string", "object", "function"].includes(typeof source))
+    throw new PhonemoError("UsageError", `expected a bundle's path, address or function, got ${source}; name the folder`)
   const read = typeof source === "function" ? source : isAddress(source) ? fetcher(source) : fileReader(String(source))
   return async (name) => {
     const place = normalized(model === undefined ? name : `${model}/${name}`)

@@ -6,7 +6,7 @@ import { test } from "node:test"
 import { pathToFileURL } from "node:url"
 import { deflateRawSync } from "node:zlib"
 
-import { load, PhonemoError } from "../src/index.ts"
+import { load, PhonemoError, resample } from "../src/index.ts"
 import type { PredictionData } from "../src/index.ts"
 import { readNpz } from "../src/npz.ts"
 import { pythonFloat, roundTo } from "../src/rounding.ts"
@@ -150,6 +150,48 @@ test("a long recording reports its progress", async () => {
   await recognizer.predict(signal("above_whole"), 16_000, { progress: (share) => shares.push(share) })
   assert.equal(shares.at(-1), 1)
   assert.ok(shares.length > 10)
+})
+
+test("samples may be changed or transferred while they are recognized", async () => {
+  const profile = await recognizer.profile([{ samples: speech, rate: 16_000 }])
+  for (const [samples, options] of [[speech, {}], [speech, { timeline: true, profile }], [signal("above_whole"), {}]] as const) {
+    const before = await recognizer.predict(samples, 16_000, options)
+    const [changed, moved] = [samples.slice(), samples.slice()]
+    const found = [recognizer.predict(changed, 16_000, options), recognizer.predict(moved, 16_000, options)]
+    changed.fill(0)
+    structuredClone(moved.buffer, { transfer: [moved.buffer] })
+    assert.deepEqual(await Promise.all(found), [before, before])
+  }
+})
+
+test("values of other types are one clear error at every entrance", async () => {
+  const any = (value: unknown): any => value
+  const [usage, invalid] = ["UsageError", "invalid_audio"]
+  const calls: [() => unknown, string, RegExp][] = [
+    [() => recognizer.predict(speech, 16_000, any(null)), usage, /^predict: expected options as an object, got null/],
+    [() => recognizer.stream(16_000, any("x")), usage, /^stream: expected options as an object, got x/],
+    [() => recognizer.predict(any([0.5, null]), 16_000), invalid, /^array: expected numbers, got null at index 1/],
+    [() => recognizer.predict(any([1n]), 16_000), invalid, /^array: expected numbers, got bigint at index 0/],
+    [() => recognizer.stream(16_000).push(any([Symbol("x")])), invalid, /^stream: expected numbers, got symbol/],
+    [() => recognizer.predict(speech, 16_000, { emotions: any("anger") }), "LabelError", /^expected emotions as a list/],
+    [() => recognizer.predict(speech, 16_000, { emotions: any([1]) }), "LabelError", /^expected emotions as a list/],
+    [() => recognizer.predict(speech, 16_000, { emotions: ["a\nb", "c"] }), "LabelError", /^unknown labels 'a\\nb', 'c'; /],
+    [() => recognizer.predict(speech, 16_000, { topK: 1.5 }), usage, /of at least 1, got 1\.5/],
+    [() => recognizer.profile(any(null)), usage, /^expected recordings as a list/],
+    [() => recognizer.profile([any(null)]), usage, /0 recordings without speech, 1 that cannot be used/],
+    [() => resample(speech, 0), usage, /^expected a rate of 4000 to 384000 Hz, got 0 Hz/],
+    [() => resample(speech, NaN), usage, /expected rate as an integer/],
+    [() => resample(any("x"), 8_000), invalid, /got String/],
+    [() => load(any(undefined), { ort }), usage, /^expected a bundle's path, address or function, got undefined/],
+  ]
+  for (const [call, code, message] of calls) await assert.rejects(async () => call(), { name: "PhonemoError", code, message })
+})
+
+test("a recognizer that is released twice is released", async () => {
+  const own = await load(`${GOLDEN}tiny-adaptable`, { ort, threads: 1 })
+  await own.release()
+  await own.release()
+  await assert.rejects(own.predict(speech, 16_000), { code: "ModelError" })
 })
 
 test("a deflated archive of arrays is read like a stored one", async () => {

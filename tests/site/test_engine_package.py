@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 
@@ -75,6 +76,13 @@ def test_a_folder_with_the_package_is_taken(archive, tmp_path, place):
 def test_a_folder_without_the_package_is_refused(archive, tmp_path):
     with pytest.raises(CheckpointError, match="name the folder in which npm install"):
         obtain_engine(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_or_device_is_refused_before_it_is_read(archive, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="got a device or a pipe"):
+        obtain_engine(tmp_path / "pipe")
 
 
 def test_npm_fetches_it_once_and_the_cache_keeps_it(archive, monkeypatch, tmp_path):

@@ -33,6 +33,11 @@ def test_it_writes_a_site_and_says_how_to_see_it(run, tmp_path):
     assert (tmp_path / "site" / "index.html").is_file()
 
 
+def test_the_command_that_is_shown_can_be_pasted(run, tmp_path):
+    result = run("-o", tmp_path / "my site", "--model", ADAPTABLE)
+    assert f"-d '{tmp_path / 'my site'}'" in result.output
+
+
 def test_an_existing_site_is_refused_before_any_work(run, tmp_path):
     run("-o", tmp_path / "site", "--model", ADAPTABLE)
     result = run("-o", tmp_path / "site", "--model", "no such model")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -144,9 +145,58 @@ def test_a_site_is_replaced_only_on_request(bundle, tmp_path):
     write_site(target, [bundle], ENGINE)
     with pytest.raises(UsageError, match="use another --output or --overwrite"):
         check_target(target, overwrite=False)
-    (target / "left.txt").write_text("of the older site")
-    write_site(target, [bundle], ENGINE, overwrite=True)
-    assert "left.txt" not in files_of(target)
+    (target / ".DS_Store").write_text("left by a desktop")
+    write_site(target, [open_bundle(packaged())], ENGINE, overwrite=True)
+    assert not any(path.startswith(f"models/{bundle.card.name}") for path in files_of(target))
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+@pytest.mark.parametrize("name", ["CNAME", ".git/config", "web/own.js"])
+def test_a_file_that_was_added_to_a_site_is_not_removed(bundle, tmp_path, name):
+    target = tmp_path / "site"
+    write_site(target, [bundle], ENGINE)
+    (target / name).parent.mkdir(exist_ok=True)
+    (target / name).write_text("of the user")
+    with pytest.raises(UsageError, match=f"got {name}, which --overwrite would remove"):
+        write_site(target, [bundle], ENGINE, overwrite=True)
+    assert (target / name).read_text() == "of the user"
+
+
+@pytest.mark.parametrize(
+    "worker", [None, "self.x = 1;", "const SITE = {\n};", "const SITE = [\n];"]
+)
+def test_a_folder_with_a_site_json_of_another_program_is_not_replaced(bundle, tmp_path, worker):
+    (tmp_path / "site.json").write_text("{}")
+    if worker is not None:
+        (tmp_path / "sw.js").write_text(worker)
+    with pytest.raises(UsageError, match="expected a new or empty folder, or a site"):
+        write_site(tmp_path, [bundle], ENGINE, overwrite=True)
+    assert (tmp_path / "site.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("target", [".", "..", "nowhere/.."])
+def test_the_working_folder_is_not_replaced(bundle, tmp_path, monkeypatch, target):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UsageError, match="got the working folder or one above it"):
+        write_site(Path(target), [bundle], ENGINE)
+
+
+def test_an_interrupted_replacement_leaves_the_older_site(bundle, tmp_path, monkeypatch):
+    target = tmp_path / "site"
+    write_site(target, [bundle], ENGINE)
+    before = files_of(target)
+    rename = Path.rename
+
+    def interrupted(path, place):
+        if path.name == "site.part":
+            raise KeyboardInterrupt
+        return rename(path, place)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_site(target, [bundle], ENGINE, overwrite=True)
+    assert files_of(target) == before
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 

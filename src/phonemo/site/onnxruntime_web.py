@@ -208,6 +208,11 @@ def _wrong(pin: _Pin, files: Mapping[str, bytes]) -> str | None:
 
 
 def _read(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise CheckpointError(
+            f"{safe_name(path)}: expected a file or a folder, got a device or a pipe; name the "
+            "file of npm pack"
+        )
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise CheckpointError(

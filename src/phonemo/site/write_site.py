@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from phonemo.errors import UsageError, safe_name
-from phonemo.files import SCRATCH, dumps_json, fsync
+from phonemo.files import SCRATCH, dumps_json, fsync, loads_json
 from phonemo.runtime.bundle import Bundle
 from phonemo.site.onnxruntime_web import MODULE, WASM, Engine
 from phonemo.site.packing import SiteFile, integrity, packed, version_of
@@ -20,6 +21,10 @@ from phonemo.version import __version__
 
 CARD = "site.json"
 _WORKER = "sw.js"
+#: The first statement of the service worker, which names every file of the site.
+_SITE = re.compile(r"const SITE = (\{.*?\n\});", re.DOTALL)
+#: Files that desktops leave in the folders they show.
+_OF_DESKTOPS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 _ENGINE = "web/onnxruntime"
 _LICENCE = Path(__file__).with_name("onnxruntime-web-license.txt")
 #: What a browser may be given; the names are those of GET /v1/limits and GET /v1/profiles.
@@ -55,20 +60,49 @@ def check_target(target: Path, overwrite: bool) -> None:
     name = safe_name(target)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{name}: expected a folder, got a file or a link; name a folder")
+    folder = Path(os.path.abspath(target))
+    if Path.cwd().is_relative_to(folder):
+        raise UsageError(
+            f"{name}: expected a folder that can be replaced, got the working folder or one above "
+            "it; name another --output"
+        )
     if target.is_dir() and any(target.iterdir()):
-        if not (target / CARD).is_file():
-            raise UsageError(
-                f"{name}: expected a new or empty folder, or a site that phonemo site wrote; name "
-                "another --output"
-            )
-        if not overwrite:
-            raise UsageError(f"{name} already exists; use another --output or --overwrite")
-    parent = next(folder for folder in target.absolute().parents if folder.exists())
+        _check_older(target, name, overwrite)
+    parent = next(one for one in folder.parents if one.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise UsageError(
             f"{name}: cannot be written, because {safe_name(parent)} is not a writable folder; "
             "name another --output"
         )
+
+
+def _check_older(target: Path, name: str, overwrite: bool) -> None:
+    """Raise UsageError unless the folder holds a site, which may be replaced, and nothing else."""
+    known = _files_of(target)
+    if known is None:
+        raise UsageError(
+            f"{name}: expected a new or empty folder, or a site that phonemo site wrote; name "
+            "another --output"
+        )
+    if not overwrite:
+        raise UsageError(f"{name} already exists; use another --output or --overwrite")
+    paths = (path for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
+    found = {path.relative_to(target).as_posix() for path in paths}
+    if foreign := sorted(path for path in found - known if Path(path).name not in _OF_DESKTOPS):
+        raise UsageError(
+            f"{name}: expected the files of a site only, got {safe_name(foreign[0])}, which "
+            "--overwrite would remove; move it, or name another --output"
+        )
+
+
+def _files_of(folder: Path) -> set[str] | None:
+    """Paths of the files of a site that phonemo wrote; None for any other folder."""
+    try:
+        text = (folder / _WORKER).read_text(encoding="utf-8")
+        marks = loads_json(match[1].encode())["files"] if (match := _SITE.match(text)) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return {*marks, _WORKER} if CARD in marks and (folder / CARD).is_file() else None
 
 
 def write_site(
@@ -83,7 +117,7 @@ def write_site(
     check_target(target, overwrite)
     files, models = _site_files(bundles, engine)
     try:
-        _write(target, files)
+        _write(Path(os.path.abspath(target)), files)
     except OSError as error:
         raise UsageError(
             f"{safe_name(target)}: cannot be written ({error.strerror}); free space or name "
@@ -158,5 +192,10 @@ def _replace(scratch: Path, target: Path) -> None:
     shutil.rmtree(older, ignore_errors=True)
     if target.exists():
         target.rename(older)
-    scratch.rename(target)
+    try:
+        scratch.rename(target)
+    except BaseException:
+        if older.exists():
+            older.rename(target)
+        raise
     shutil.rmtree(older, ignore_errors=True)

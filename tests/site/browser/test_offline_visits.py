@@ -85,3 +85,26 @@ def test_two_sites_of_one_host_do_not_share_or_delete_their_files(visit, tiny_fo
         host.stop()
         page.goto(f"{whole}one/")
         page.locator("#place[data-state=ready]").wait_for()
+
+
+def test_a_new_version_that_one_tab_starts_is_used_by_the_other_after_a_reload(
+    visit, changing, tmp_path, voice
+):
+    page = visit(changing)
+    is_offline_ready(page)
+    page.reload()
+    other = page.context.new_page()
+    other.goto(changing.address)
+    is_offline_ready(other)
+    write_stub_site(tmp_path / "site", "new")
+    page.reload()
+    other.get_by_test_id("place-update-button").wait_for()
+    page.get_by_test_id("place-update-button").click()
+    page.wait_for_function("() => document.documentElement.dataset.version === 'new'")
+    recognize(other, voice)
+    other.evaluate("import('./web/local/engine.js').then(({ engine }) => engine.stop())")
+    other.get_by_test_id("clear-button").click()
+    other.get_by_test_id("file-input").set_input_files(str(voice))
+    other.get_by_test_id("failure").filter(has_text="Another tab has started").wait_for()
+    other.get_by_test_id("place-update-button").click()
+    other.wait_for_function("() => document.documentElement.dataset.version === 'new'")

@@ -123,3 +123,56 @@ def test_leaving_the_page_open_keeps_no_audio(visit, tiny, voice):
     assert all(url.startswith(tiny.address) for url in urls)
     assert "voice" not in json.dumps(urls)
     assert (databases, [name for name in settings if "audio" in name]) == (0, [])
+
+
+@pytest.mark.parametrize("path", ["web/local/worker.js", "web/phonemo/index.js"])
+def test_a_script_that_cannot_be_fetched_is_reported_and_tried_again(visit, tiny, voice, path):
+    tiny.broken.add(path)
+    page = visit(tiny)
+    page.get_by_test_id("place-state").filter(has_text="The recognizer stopped").wait_for()
+    page.get_by_test_id("file-input").set_input_files(str(voice))
+    page.get_by_test_id("failure").filter(has_text="The recognizer stopped").wait_for()
+    tiny.broken.clear()
+    page.get_by_test_id("failure-retry").click()
+    page.get_by_test_id("result-label").wait_for()
+
+
+def test_a_recording_that_is_canceled_while_it_is_decoded_does_not_stop_the_next(
+    visit, tiny, voice
+):
+    page = visit(tiny)
+    page.locator("#place[data-state=ready]").wait_for()
+    page.evaluate(
+        """() => {
+            const decode = OfflineAudioContext.prototype.decodeAudioData;
+            OfflineAudioContext.prototype.decodeAudioData = async function (buffer) {
+                OfflineAudioContext.prototype.decodeAudioData = decode;
+                const audio = await decode.call(this, buffer);
+                await new Promise((resolve) => (globalThis.release = resolve));
+                return audio;
+            };
+            globalThis.workers = 0;
+            globalThis.Worker = new Proxy(Worker, { construct(target, parameters) {
+                globalThis.workers += 1;
+                return new target(...parameters);
+            } });
+        }"""
+    )
+    page.get_by_test_id("file-input").set_input_files(str(voice))
+    page.wait_for_function("() => globalThis.release")
+    page.get_by_test_id("cancel-button").click()
+    page.get_by_test_id("failure").filter(has_text="you canceled").wait_for()
+    page.evaluate("release()")
+    page.get_by_test_id("failure-retry").click()
+    page.get_by_test_id("result-label").wait_for()
+    assert page.evaluate("workers") == 0
+
+
+def test_a_live_session_whose_worker_was_stopped_is_rescued(visit, tiny):
+    page = visit(tiny, permissions=["microphone"])
+    page.locator("#place[data-state=ready]").wait_for()
+    page.get_by_test_id("live-button").click()
+    page.get_by_test_id("elapsed").filter(has_text="0:02").wait_for()
+    page.evaluate("import('./web/local/engine.js').then(({ engine }) => engine.stop())")
+    page.get_by_text("The recognizer stopped. What you said until then").first.wait_for()
+    page.locator("[data-testid=file-row][data-state=done]").wait_for()

@@ -40,6 +40,8 @@ def site(
     see it: python -m http.server -d FOLDER. Fetches onnxruntime-web once with npm, which
     pip install 'phonemo[site]' provides.
     """
+    import shlex
+
     from phonemo.loader import resolve_model
     from phonemo.runtime.bundle import packaged
     from phonemo.site.onnxruntime_web import obtain_engine
@@ -52,4 +54,4 @@ def site(
     size = f"{written.first_bytes / 1e6:.1f} MB"
     typer.echo(f"{output}: {written.files} files; {size} for the first recognition")
     typer.echo(f"  models: {', '.join(written.models)}")
-    typer.echo(f"  to see it: python -m http.server -b 127.0.0.1 -d {output}")
+    typer.echo(f"  to see it: python -m http.server -b 127.0.0.1 -d {shlex.quote(str(output))}")

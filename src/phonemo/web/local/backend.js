@@ -60,7 +60,7 @@ async function recognize(blob, name, handlers = {}, choices = {}) {
   const model = session.model || (await defaultModel());
   await cancellable(engine.ready(model, handlers.onProgress), handlers.signal);
   const decoding = performance.now();
-  const channels = await channelsOf(blob);
+  const channels = await cancellable(channelsOf(blob), handlers.signal);
   const decode = secondsSince(decoding);
   handlers.onSent?.();
   const request = { model, ...channels, choice: choices.channels ?? "mix", profile: profileOf(choices.profile) };
@@ -118,6 +118,7 @@ function cancellable(promise, signal, stop) {
       reject(new LocalizedError("error.aborted"));
       stop?.();
     };
+    promise.catch(() => {}); // its failure has no reader once it is canceled
     if (signal.aborted) return onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));

@@ -5,6 +5,8 @@ import { missingFeature } from "./features.js";
 import { siteCard } from "./sitecard.js";
 import { WorkerClient } from "./workerclient.js";
 
+const ABORTED = "error.aborted";
+
 /**
  * @typedef {{state: "idle" | "loading" | "ready" | "failed", loaded: number, total: number, error: Error | null,
  *   offline: "unknown" | "ready" | "failed" | "unsupported"}} EngineStatus
@@ -15,6 +17,7 @@ class Engine extends EventTarget {
   #client = null;
   /** @type {Map<string, Promise<void>>} by model */
   #loading = new Map();
+  #isOutdated = false;
   /** @type {EngineStatus} */
   status = { state: "idle", loaded: 0, total: 0, error: null, offline: "unknown" };
 
@@ -39,16 +42,21 @@ class Engine extends EventTarget {
    * @param {object} parameters
    * @param {Transferable[]} [transferred]
    */
-  call(method, parameters, transferred = []) {
+  async call(method, parameters, transferred = []) {
     return this.#worker().call(method, parameters, transferred);
   }
 
   /** End the work in progress; the next request loads the model again, from the browser's cache. */
   stop() {
-    this.#client?.stop(new LocalizedError("error.aborted"));
-    this.#client = null;
-    this.#loading.clear();
+    const client = this.#client;
+    this.#forget();
+    client?.stop(new LocalizedError(ABORTED));
     this.#update({ state: "idle" });
+  }
+
+  /** The site's files are those of another version from now on, which no new worker of this page may mix with its own. */
+  outdate() {
+    this.#isOutdated = true;
   }
 
   /** @param {EngineStatus["offline"]} offline */
@@ -70,6 +78,7 @@ class Engine extends EventTarget {
       await this.call("load", { base, engine: card.engine, model: chosen });
       this.#update({ state: "ready", loaded: total });
     } catch (error) {
+      if (error instanceof LocalizedError && error.key === ABORTED) throw error;
       this.#loading.delete(model);
       const shown = error instanceof LocalizedError ? error : new LocalizedError("place.failed", { message: String(error) });
       this.#update({ state: "failed", error: shown });
@@ -78,8 +87,18 @@ class Engine extends EventTarget {
   }
 
   #worker() {
-    this.#client ??= new WorkerClient((bytes) => this.#update({ loaded: this.status.loaded + bytes }));
+    if (!this.#client && this.#isOutdated) throw new LocalizedError("place.outdated");
+    this.#client ??= new WorkerClient(
+      (bytes) => this.#update({ loaded: this.status.loaded + bytes }),
+      () => this.#forget(),
+    );
     return this.#client;
+  }
+
+  /** The next request starts another worker. */
+  #forget() {
+    this.#client = null;
+    this.#loading.clear();
   }
 
   /** @param {Partial<EngineStatus>} changes */

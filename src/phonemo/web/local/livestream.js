@@ -5,6 +5,11 @@ import { recognizerOf } from "./modelfiles.js";
 /** @type {any} */
 let stream = null;
 
+/** The worker of the session was stopped, and this is another one. */
+class LostError extends Error {
+  key = "live.lost";
+}
+
 /** @param {{model: string, rate: number, profile: object | null, adapt: boolean}} request */
 export async function openStream({ model, rate, profile, adapt }) {
   const recognizer = await recognizerOf(model).withProfile(profile);
@@ -13,17 +18,22 @@ export async function openStream({ model, rate, profile, adapt }) {
 }
 
 /** @param {{samples: Float32Array}} request @returns {Promise<any[]>} events */
-export const push = async ({ samples }) => (stream ? stream.push(samples) : []);
+export const push = async ({ samples }) => opened().push(samples);
 
-export const reset = () => stream?.resetProfile(true);
+export const reset = () => opened().resetProfile(true);
 
 /** The last events, the prediction and, of a stream that adapts, its profile. */
 export async function finishStream() {
-  const finished = await stream.finish();
+  const finished = await opened().finish();
   stream = null;
   return finished;
 }
 
 export function closeStream() {
   stream = null;
+}
+
+function opened() {
+  if (!stream) throw new LostError();
+  return stream;
 }

@@ -12,6 +12,7 @@ export async function startOffline() {
   try {
     const registration = await workers.register(scriptUrl(endpoint("sw.js").href), { scope: endpoint("./").href });
     watchForUpdate(registration);
+    watchForOtherTabs(workers);
     if (!registration.active) await activation(registration.installing ?? registration.waiting);
     engine.setOffline("ready");
   } catch {
@@ -40,10 +41,20 @@ function watchForUpdate(registration) {
   registration.addEventListener("updatefound", () => registration.installing?.addEventListener("statechange", offer));
 }
 
-/** @param {ServiceWorker} waiting */
+/** The files change under this page where another tab starts a new version. @param {ServiceWorkerContainer} workers */
+function watchForOtherTabs(workers) {
+  let isControlled = Boolean(workers.controller);
+  workers.addEventListener("controllerchange", () => {
+    if (isControlled) engine.outdate();
+    isControlled = true;
+  });
+}
+
+/** Another tab may have started it already. @param {ServiceWorker} waiting */
 function showUpdate(waiting) {
   byId("place-update").hidden = false;
   byId("place-update-button").onclick = () => {
+    if (waiting.state !== "installed") return location.reload();
     navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
     waiting.postMessage("activate");
   };

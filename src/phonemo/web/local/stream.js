@@ -10,6 +10,11 @@ import { summarize } from "./summary.js";
 const FULL_SCALE = 32_768;
 // A browser that falls so far behind never catches up.
 const MAX_BEHIND_SECONDS = 30;
+// The worker was stopped, for a canceled recording too, or stopped itself.
+const LOST = new Set(["error.aborted", "place.worker"]);
+
+/** @param {any} error @returns {Error} */
+const lostOr = (error) => (LOST.has(error.key) ? new LocalizedError("live.lost") : error);
 
 export class LocalStream {
   #ended = false;
@@ -92,7 +97,7 @@ export class LocalStream {
 
   /** One after the other. @param {() => Promise<any>} work */
   #then(work) {
-    this.#last = this.#last.then(() => (this.#ended ? undefined : work())).catch((error) => this.#fail(error));
+    this.#last = this.#last.then(() => (this.#ended ? undefined : work())).catch((error) => this.#fail(lostOr(error)));
   }
 
   /** @param {Error} error */

@@ -18,6 +18,7 @@ export const LOCAL_EN = {
   "place.worker": "The recognizer stopped: the browser may be out of memory, or a file of the site is missing. Try again, or reload the page.",
   "place.failed": "The model could not be loaded: {message}",
   "place.update": "A new version of this page is ready.",
+  "place.outdated": "Another tab has started a new version of this page. Reload this one.",
   "place.update.button": "Reload",
   "file.formats.media": "what this browser decodes: {names}.",
   "profile.hint": "A profile holds statistics of one microphone, room or person, and improves recognition of recordings from the same source. A profile of one person is a coarse voice print, and therefore personal data: it stays in this page's memory until you reset it or close the page.",

@@ -18,6 +18,7 @@ export const LOCAL_ZH = {
   "place.worker": "识别程序已停止：可能是浏览器内存不足，或网站缺少文件。请重试或刷新页面。",
   "place.failed": "无法加载模型：{message}",
   "place.update": "本页有新版本可用。",
+  "place.outdated": "另一个标签页已启用本页的新版本。请刷新本页。",
   "place.update.button": "刷新",
   "file.formats.media": "支持此浏览器能解码的格式：{names}。",
   "profile.hint": "档案是某个麦克风、房间或说话人的统计量，可改善同一声源录音的识别效果。单个人的档案是粗略的声纹，属于个人数据：它只保存在本页内存中，重置或关闭页面即消失。",

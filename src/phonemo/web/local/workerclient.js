@@ -14,13 +14,17 @@ export class WorkerClient {
   #lastId = 0;
   #url = URL.createObjectURL(new Blob([`import ${JSON.stringify(endpoint("web/local/worker.js").href)};`], { type: "text/javascript" }));
 
-  /** @param {(bytes: number) => void} onBytes of the model that arrived */
-  constructor(onBytes) {
+  /**
+   * @param {(bytes: number) => void} onBytes of the model that arrived
+   * @param {() => void} onDead called once this worker answers no more
+   */
+  constructor(onBytes, onDead) {
     this.onBytes = onBytes;
+    this.onDead = onDead;
     // A worker from a blob has this page's content security policy; one from a file of a static host would have none.
     this.worker = new Worker(scriptUrl(this.#url), { type: "module", name: "phonemo" });
     this.worker.addEventListener("message", ({ data }) => this.#onMessage(data));
-    this.worker.addEventListener("error", () => this.#failAll(new LocalizedError("place.worker")));
+    this.worker.addEventListener("error", () => this.#onError());
   }
 
   /**
@@ -42,6 +46,12 @@ export class WorkerClient {
     this.worker.terminate();
     URL.revokeObjectURL(this.#url);
     this.#failAll(error);
+  }
+
+  /** A script of it is missing, or it ended itself: it answers no request any more. */
+  #onError() {
+    this.onDead();
+    this.stop(new LocalizedError("place.worker"));
   }
 
   /** @param {any} data */

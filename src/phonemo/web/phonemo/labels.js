@@ -15,6 +15,8 @@ function simple(word) {
 const BY_SPELLING = new Map(Object.entries(SPELLINGS).flatMap(([name, words]) => [name, ...words.split(" ")].map((spelling) => [spelling, name])));
 /** The labels that words stand for, in any spelling. */
 export function resolvedLabels(labels, words) {
+    if (!Array.isArray(words) || !words.every((word) => typeof word === "string"))
+        throw new PhonemoError("LabelError", "expected emotions as a list of names, got another; pass an array of texts");
     const canonical = (word) => BY_SPELLING.get(simple(word)) ?? word.trim().toLowerCase();
     const byName = new Map(labels.map((label) => [canonical(label), label]));
     const names = words.map((word) => (labels.includes(word) ? word : (byName.get(canonical(word)) ?? word)));
@@ -34,8 +36,12 @@ export function rescaleScores(scores, names) {
     return Object.fromEntries(emotions.map((name) => [name, scores[name] / total]));
 }
 function unknownLabels(labels, words) {
-    const shown = words.slice(0, MOST_SHOWN).map((word) => `'${word}'`);
+    const shown = words.slice(0, MOST_SHOWN).map(quoted);
     const more = words.length > MOST_SHOWN ? ` and ${words.length - MOST_SHOWN} more` : "";
     const noun = words.length === 1 ? "label" : "labels";
     return new PhonemoError("LabelError", `unknown ${noun} ${shown.join(", ")}${more}; labels: ${labels.join(", ")}`);
+}
+/** In one line. */
+function quoted(word) {
+    return `'${JSON.stringify(word).slice(1, -1).replaceAll('\\"', '"')}'`;
 }

@@ -5,6 +5,8 @@ import { PhonemoError } from "./errors.js";
  * @param call what takes them, for the message.
  */
 export function checkOptions(call, options, known) {
+    if (typeof options !== "object" || options === null)
+        throw new PhonemoError("UsageError", `${call}: expected options as an object, got ${String(options).slice(0, 60)}; leave them out`);
     const unknown = Object.keys(options).find((name) => !known.includes(name));
     if (unknown === undefined)
         return;

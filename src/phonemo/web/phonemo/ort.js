@@ -4,6 +4,7 @@ import { PhonemoError } from "./errors.js";
 export class Session {
     #session;
     #turn = Promise.resolve();
+    #released;
     constructor(session) {
         this.#session = session;
     }
@@ -50,9 +51,9 @@ export class Session {
         }
     }
     /** Free the memory, after the runs that wait. */
-    async release() {
-        await this.#turn;
-        await this.#session.release?.();
+    release() {
+        this.#released ??= this.#turn.then(() => this.#session.release?.());
+        return this.#released;
     }
 }
 function firstLine(error) {

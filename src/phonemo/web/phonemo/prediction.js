@@ -80,7 +80,7 @@ export function among(found, names) {
 }
 /** Keep the highest scores only, unscaled, highest first. */
 export function top(found, count) {
-    if (!(count >= 1))
+    if (!(Number.isInteger(count) && count >= 1))
         throw new PhonemoError("UsageError", `expected a number of top scores of at least 1, got ${count}`);
     const keep = (part) => {
         const ranked = Object.entries(part.scores).sort((left, right) => right[1] - left[1]);

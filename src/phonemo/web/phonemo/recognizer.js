@@ -51,20 +51,15 @@ export class Recognizer {
     }
     /** Predict the emotion of one recording.
      *
-     * @param samples mono.
+     * @param samples mono; copied, so that the caller may reuse or transfer them at once.
      * @param rate samples per second.
      */
     async predict(samples, rate, options = {}) {
         checkOptions("predict", options, OPTIONS);
-        if (options.profile !== undefined) {
-            const { profile, ...others } = options;
-            return (await this.withProfile(profile)).predict(samples, rate, others);
-        }
-        const { clip, warnings } = opened(samples, rate);
-        const found = this.#isLong(clip)
-            ? await this.#predictLong(clip, warnings, options)
-            : await this.#predictWhole(clip, warnings, options);
-        return predictionData(this.#narrowed(found, options));
+        const recording = opened(samples, rate);
+        const { profile } = options;
+        const adapted = profile === undefined ? this : await this.withProfile(profile);
+        return adapted.#predictOpened(recording, options);
     }
     /** Open a stream of mono samples. */
     stream(rate = RATE, options = {}) {
@@ -85,8 +80,11 @@ export class Recognizer {
     /** Compute a source's profile from unlabeled recordings; those that cannot be used are left out. */
     async profile(recordings) {
         const pool = new VectorPool(adaptable(this.#network));
-        for (const { samples, rate } of recordings) {
+        if (!Array.isArray(recordings))
+            throw new PhonemoError("UsageError", "expected recordings as a list of { samples, rate }, got another; pass an array");
+        for (const recording of recordings) {
             try {
+                const { samples, rate } = recording ?? {};
                 await this.#addVectors(pool, opened(samples, rate).clip);
             }
             catch (error) {
@@ -100,6 +98,12 @@ export class Recognizer {
     /** Free the network's memory; recognizers that share it must not be used any more. */
     async release() {
         await this.#network.release();
+    }
+    async #predictOpened({ clip, warnings }, options) {
+        const found = this.#isLong(clip)
+            ? await this.#predictLong(clip, warnings, options)
+            : await this.#predictWhole(clip, warnings, options);
+        return predictionData(this.#narrowed(found, options));
     }
     #isLong(clip) {
         return clip.length > this.card.window_seconds * RATE;
@@ -136,7 +140,7 @@ export class Recognizer {
         return inference;
     }
     #narrowed(found, { emotions, topK }) {
-        const chosen = emotions?.length ? among(found, resolvedLabels(this.labels, emotions)) : found;
+        const chosen = emotions && emotions.length !== 0 ? among(found, resolvedLabels(this.labels, emotions)) : found;
         return topK === undefined ? chosen : top(chosen, topK);
     }
     /** Add a recording's vector; of a long one those of every second window, as they overlap by half. */
@@ -164,7 +168,7 @@ export class Recognizer {
         throw new PhonemoError("ModelError", "this model outputs no vector for a profile; export it again");
     }
 }
-/** Check a recording and convert it to 16 kHz. */
+/** Check a recording, and convert it to 16 kHz. */
 function opened(samples, rate) {
     const values = checkedSamples(samples, rate);
     const level = new LevelMeter();
@@ -172,5 +176,5 @@ function opened(samples, rate) {
     const clip = resample(values, rate);
     level.updateMono(clip);
     checkLength(clip.length);
-    return { clip, warnings: level.warnings() };
+    return { clip: clip === samples ? clip.slice() : clip, warnings: level.warnings() };
 }

@@ -4,6 +4,7 @@
  * on is attenuated by at least 100 dB. Samples before and after the recording count as zero.
  */
 import { RATE } from "./frames.js";
+import { checkStreamRate, toFloat32 } from "./samples.js";
 import { joined } from "./vectors.js";
 /** Zero crossings of the sinc on either side, and the window's shape. */
 const CROSSINGS = 80;
@@ -30,6 +31,7 @@ export class Resampler {
     #received = 0;
     #produced = 0;
     constructor(rate) {
+        checkStreamRate(rate);
         const divisor = gcd(rate, RATE);
         this.#rate = rate;
         this.#up = RATE / divisor;
@@ -101,10 +103,11 @@ export class Resampler {
 }
 /** Resample a whole recording. */
 export function resample(samples, rate) {
+    const values = toFloat32(samples);
     if (rate === RATE)
-        return samples;
+        return values;
     const resampler = new Resampler(rate);
-    return joined([resampler.push(samples), resampler.finish()]);
+    return joined([resampler.push(values), resampler.finish()]);
 }
 /** The kernel at a distance in zero crossings, from a table made once. */
 function kernelAt(distance) {

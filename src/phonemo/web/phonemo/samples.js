@@ -13,14 +13,23 @@ const MOST_SECONDS = 7_200;
 export function toFloat32(samples, name = "array") {
     if (samples instanceof Float32Array)
         return samples;
-    if (samples instanceof Float64Array || Array.isArray(samples))
+    if (samples instanceof Float64Array)
         return Float32Array.from(samples);
+    if (Array.isArray(samples))
+        return fromNumbers(samples, name);
     if (samples instanceof Int16Array)
         return Float32Array.from(samples, (value) => value / 2 ** 15);
     if (samples instanceof Int32Array)
         return Float32Array.from(samples, (value) => Math.fround(value) / 2 ** 31);
     const actual = samples?.constructor?.name ?? String(samples);
     throw new PhonemoError("invalid_audio", `${name}: expected float32, float64, int16 or int32, got ${actual}; convert it`);
+}
+function fromNumbers(samples, name) {
+    const index = samples.findIndex((value) => typeof value !== "number");
+    if (index < 0)
+        return Float32Array.from(samples);
+    const actual = samples[index] === null ? "null" : typeof samples[index];
+    throw new PhonemoError("invalid_audio", `${name}: expected numbers, got ${actual} at index ${index}; convert it`);
 }
 /** Check the rate and the samples of a whole recording. */
 export function checkedSamples(samples, rate) {
