@@ -31,7 +31,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: test-lowest lock audit sbom abuse soak fuzz-http dist release site
+.PHONY: test-lowest test-busy mutants lock audit sbom abuse soak fuzz-http dist release site
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -75,6 +75,9 @@ test-lowest: $(LOWEST)/ready ## run the light job and the server tests with the 
 	$(LOWEST)/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadfile \
 	  -W ignore::pytest.PytestUnraisableExceptionWarning tests/server $(ARGS)
 	@rm $(LOWEST)/ready
+
+test-busy: $(READY) ## run the tests of server, batch and abuse twice beside busy processes; ARGS='--per-core 4' for more
+	$(BIN)/python -m tests.busy $(ARGS)
 
 screenshots: $(READY) browser ## take the page screenshots in docs/images
 	$(BIN)/python -m tests.page.screenshots
