@@ -8,6 +8,9 @@ ARGS ?=
 FILE ?=
 MINUTES ?= 60
 FUZZ_TARGETS ?=
+ROOM ?=
+SAMPLE ?= 40
+SEED ?= 0
 
 # All extras that fit into one environment; espeak (GPL-3) is for the tests alone.
 EXTRAS := train,g2p,espeak,export,egemaps,serve,media,vad,pandas,batch,hub,datasets,sklearn,audformat,lhotse,mlflow,trackio,wandb,gradio,docs,notebooks,dev
@@ -17,6 +20,7 @@ FUZZ := .venv-fuzz
 APP := .venv-app
 TOOLS := .venv-tools
 LOWEST := .venv-lowest
+MUTANTS := .venv-mutants
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_LIGHT := $(LIGHT)/ready
@@ -42,7 +46,9 @@ help: ## show this list
 	@echo "  PIP_TORCH_ARGS  options of pip for torch: if pip would install a CUDA build of several GB,"
 	@echo "                  use --index-url with PyTorch's CPU index"
 	@echo "  WORKERS         test processes; now: $(WORKERS)"
-	@echo "  MINUTES         how long to fuzz or to soak; now: $(MINUTES)"
+	@echo "  MINUTES         how long to fuzz, to soak or to run mutants; now: $(MINUTES)"
+	@echo "  ROOM            whose mutants to run, as in tests/mutants/rooms.py; all without it"
+	@echo "  SAMPLE, SEED    how many mutants a room, and which; now: $(SAMPLE), $(SEED)"
 	@echo "  ARGS            more arguments for pytest, such as ARGS='-k audio'"
 
 setup: $(READY) ## make .venv: torch first, then phonemo with its extras for training and development
@@ -93,6 +99,10 @@ soak: $(READY) ## send valid and invalid requests to server and batches for MINU
 fuzz: $(FUZZ)/ready ## fuzz all readers of files and messages for MINUTES; FUZZ_TARGETS="audio config" selects some
 	$(FUZZ)/bin/python -m tests.fuzz.run --minutes $(MINUTES) $(foreach one,$(FUZZ_TARGETS),--target $(one))
 
+mutants: $(READY) $(MUTANTS)/ready ## break SAMPLE lines of a ROOM on purpose, and list what no test notices; a second run continues
+	OMP_NUM_THREADS=1 $(MUTANTS)/bin/python -m tests.mutants.run $(ROOM) --python $(BIN)/python \
+	  --sample $(SAMPLE) --seed $(SEED) --minutes $(MINUTES) $(ARGS)
+
 fuzz-http: $(READY) $(FUZZ)/ready ## run schemathesis on the server's OpenAPI description
 	$(BIN)/python -m tests.server.fuzz $(FUZZ)/bin/schemathesis
 
@@ -142,7 +152,7 @@ clean: ## remove build and cache files, but not the environments
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments too
-	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST)
+	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST) $(MUTANTS)
 
 define check_python
 @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): not found; $(WANTED)" >&2; exit 1; }
@@ -195,6 +205,13 @@ $(TOOLS)/ready:
 	$(check_python)
 	$(PYTHON) -m venv --clear $(TOOLS)
 	$(TOOLS)/bin/pip install $(PIP_FLAGS) "uv>=0.9" "pip-audit>=2.9" "cyclonedx-bom>=7"
+	@touch $@
+
+# cosmic-ray (MIT) brings a database and a web client, which the tests' environment does not need.
+$(MUTANTS)/ready:
+	$(check_python)
+	$(PYTHON) -m venv --clear $(MUTANTS)
+	$(MUTANTS)/bin/pip install $(PIP_FLAGS) "cosmic-ray>=8.4"
 	@touch $@
 
 $(READY_LIGHT): pyproject.toml src/phonemo/version.py

@@ -1,0 +1,71 @@
+"""What chooses and counts mutants; running them is ``make mutants``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.defended import DEFENDED
+from tests.mutants.rooms import ROOMS
+from tests.mutants.sample import Mutation, drawn, is_same, wilson
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_names_files_that_exist(name):
+    room = ROOMS[name]
+    paths = [f"src/phonemo/{one}" for one in room.sources] + [f"tests/{one}" for one in room.tests]
+    assert [one for one in paths if not (ROOT / one).is_file()] == []
+
+
+def test_a_defended_line_is_still_in_its_module():
+    for module, line, mutated in DEFENDED:
+        code = (ROOT / "src" / "phonemo" / module).read_text(encoding="utf-8")
+        assert line in " ".join(code.split()), f"{module}: remove {line!r} from DEFENDED"
+        assert line != mutated
+
+
+def mutations(places: int, operators: int) -> list[Mutation]:
+    return [
+        Mutation("a.py", (place, 0), (place, 1), f"operator{one}", place)
+        for place in range(places)
+        for one in range(operators)
+    ]
+
+
+def test_a_sample_has_one_mutation_of_each_place_in_an_order_of_the_seed():
+    every = mutations(30, 5)
+    sample = drawn(every, 0)
+    assert sorted(one.start for one in sample) == [(place, 0) for place in range(30)]
+    assert sample == drawn(reversed(every), 0) != drawn(every, 1)
+    assert len({one.operator for one in sample}) > 1
+    assert [one.start for one in sample] != sorted(one.start for one in sample)
+
+
+SAME = {
+    "def f(a: int | None) -> int: return a": "def f(a: int + None) -> int: return a",
+    "def f(a) -> int | None: return a": "def f(a) -> int * None: return a",
+    "a: int | None = 1": "a: int - None = 1",
+    "@dataclass(frozen=True)\nclass A: pass": "@dataclass(frozen=False)\nclass A: pass",
+    "zip(a, b, strict=True)": "zip(a, b, strict=False)",
+}
+
+
+@pytest.mark.parametrize(("one", "other"), SAME.items())
+def test_annotations_and_checks_of_arguments_are_no_mutants(one, other):
+    assert is_same(one, other)
+
+
+@pytest.mark.parametrize("other", ["f(1, key=2) ", "f(2, key=1)", "f(1, key=1", "def f(a=1): a"])
+def test_other_changes_are_mutants(other):
+    assert not is_same("f(1, key=1)", other)
+
+
+@pytest.mark.parametrize(
+    ("successes", "total", "low", "high"),
+    [(0, 0, 0, 1), (0, 10, 0, 0.2775), (5, 10, 0.2366, 0.7634), (31, 35, 0.7405, 0.9546)],
+)
+def test_wilson_intervals(successes, total, low, high):
+    assert wilson(successes, total) == pytest.approx((low, high), abs=5e-5)
