@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from phonemo.runtime.workers import available_cpus
 
 ROOMS = ("tests/server", "tests/batch", "tests/abuse")
+_TEST_SECONDS = 1800
 #: Ends with its parent, which may be killed.
 _BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    sum(range(10**6))"
 
@@ -27,7 +28,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--per-core", type=int, default=2, help="busy processes for each core")
     parser.add_argument("--times", type=int, default=2, help="runs in a row")
     options, arguments = parser.parse_known_args(words)
-    command = [sys.executable, "-m", "pytest", "-q", *(arguments or ROOMS)]
+    command = [sys.executable, "-m", "pytest", "-q", f"--timeout={_TEST_SECONDS}"]
+    command += arguments or ROOMS
     with busy(options.per_core * available_cpus()) as count:
         for place in range(options.times):
             began = time.monotonic()

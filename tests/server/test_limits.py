@@ -203,7 +203,7 @@ def test_a_starting_server_is_live_and_returns_its_version(cold):
 
 def test_a_stream_before_the_warm_up_gets_an_error(cold):
     with stream(cold.port) as client:
-        assert "starting" in client.recv(timeout=30)
+        assert "starting" in client.recv(timeout=240)
 
 
 def test_a_stopping_server_is_503_but_live(model):
