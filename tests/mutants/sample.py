@@ -11,6 +11,10 @@ from typing import NamedTuple
 _Z = 1.959964  # 95 %
 #: Arguments that check what the code takes for granted, and change nothing where it holds.
 _CHECKS = ("frozen", "slots", "strict")
+#: Identity and equality are one for None, short strings and small numbers.
+_ALIKE = {("Eq", "Is"), ("NotEq", "IsNot"), ("Is", "Eq"), ("IsNot", "NotEq")}
+_ARITHMETIC = {"Add", "Sub", "Mul", "Div", "FloorDiv", "Mod", "Pow"}
+_BITS = {"RShift", "LShift", "BitOr", "BitAnd", "BitXor"}
 
 
 class Mutation(NamedTuple):
@@ -35,8 +39,16 @@ def drawn(mutations: Iterable[Mutation], seed: int) -> list[Mutation]:
 
     places: dict[tuple[object, ...], Mutation] = {}
     for mutation in sorted(mutations, key=rank):
-        places.setdefault(mutation[:3], mutation)
+        if _says_something(mutation.operator):
+            places.setdefault(mutation[:3], mutation)
     return list(places.values())
+
+
+def _says_something(operator: str) -> bool:
+    """Whether a replacement is neither the same nor a TypeError of any float."""
+    before, after = operator.rsplit("_", 2)[-2:] if operator.count("_") > 1 else ("", "")
+    mixed = {before, after} & _ARITHMETIC and {before, after} & _BITS
+    return not (mixed or after == "Invert" or (before, after) in _ALIKE)
 
 
 def is_same(one: str, other: str) -> bool:

@@ -44,6 +44,24 @@ def test_a_sample_has_one_mutation_of_each_place_in_an_order_of_the_seed():
     assert [one.start for one in sample] != sorted(one.start for one in sample)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_drawn"),
+    [
+        ("ReplaceComparisonOperator_Eq_Is", False),
+        ("ReplaceComparisonOperator_Eq_IsNot", True),
+        ("ReplaceBinaryOperator_Add_BitXor", False),
+        ("ReplaceBinaryOperator_Add_Mul", True),
+        ("ReplaceBinaryOperator_BitOr_BitAnd", True),
+        ("ReplaceUnaryOperator_USub_Invert", False),
+        ("ReplaceUnaryOperator_Delete_Not", True),
+        ("NumberReplacer", True),
+    ],
+)
+def test_a_replacement_that_says_nothing_is_not_drawn(name, is_drawn):
+    mutation = Mutation("a.py", (1, 0), (1, 9), f"core/{name}", 0)
+    assert drawn([mutation], 0) == [mutation] * is_drawn
+
+
 SAME = {
     "def f(a: int | None) -> int: return a": "def f(a: int + None) -> int: return a",
     "def f(a) -> int | None: return a": "def f(a) -> int * None: return a",
