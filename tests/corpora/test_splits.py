@@ -303,6 +303,8 @@ def test_random_folds_are_stratified_and_have_a_leak_note():
     for fold in result.folds:
         assert Counter(emotions[name] for name in fold.test) == {"anger": 6, "neutral": 6}
         assert (len(fold.train), len(fold.validation)) == (36, 12)
+    following = [*result.folds[1:], result.folds[0]]
+    assert [fold.validation for fold in result.folds] == [fold.test for fold in following]
     assert len(split(rows, "random-leaky", folds=3).folds) == 3
     with pytest.raises(ProtocolError, match="expected at least 3 folds"):
         split(rows, "random-leaky", folds=2)

@@ -15,7 +15,12 @@ class Room:
 
 ROOMS = {
     "metrics": Room(
-        ("evaluation/metrics.py",), ("evaluation/test_metrics.py", "evaluation/test_scoring.py")
+        ("evaluation/metrics.py",),
+        (
+            "evaluation/test_metrics.py",
+            "evaluation/test_boundaries.py",
+            "evaluation/test_scoring.py",
+        ),
     ),
     "calibration": Room(
         ("evaluation/calibration.py",),
@@ -48,19 +53,23 @@ ROOMS = {
     "pooling": Room(("model/pooling.py",), ("model/test_pooling.py",)),
     "heads": Room(
         ("model/heads.py", "model/phoneme_route.py"),
-        ("model/test_heads.py", "model/test_phoneme_route.py"),
+        ("model/test_heads.py", "model/test_phoneme_route.py", "model/test_network.py"),
     ),
     "attention": Room(
         ("model/attention.py", "model/masks.py"),
-        ("model/test_attention.py", "model/test_masking.py"),
+        ("model/test_attention.py", "model/test_masking.py", "model/test_fusion.py"),
     ),
     "alignment": Room(
         ("runtime/phonemes/alignment.py", "runtime/phonemes/edges.py"),
-        ("runtime/test_alignment.py", "properties/test_alignment_properties.py"),
+        (
+            "runtime/test_alignment.py",
+            "runtime/test_edges.py",
+            "properties/test_alignment_properties.py",
+        ),
     ),
     "windows": Room(
         ("runtime/sliding.py", "runtime/windows.py"),
-        ("runtime/test_windows.py", "properties/test_windows.py", "runtime/test_growing.py"),
+        ("runtime/test_windows.py", "properties/test_windows.py", "runtime/test_hearing.py"),
     ),
     "timeline": Room(("runtime/timeline.py",), ("runtime/test_timeline.py",)),
     "attribution": Room(("runtime/phonemes/attribution.py",), ("runtime/test_attribution.py",)),

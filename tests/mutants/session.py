@@ -84,17 +84,13 @@ class Session:
                 return
             result = mutate_and_test(item.mutations, self._command, limit)
             self._db.set_result(item.job_id, result)
-            yield _mutant(self._mutation(item), result)
+            yield self._mutant(item, result)
 
     def results(self, count: int, seed: int) -> list[Mutant]:
         """What is known of a sample."""
         known = dict(self._db.results)
         sample = self._sample(count, seed)
-        return [
-            _mutant(self._mutation(item), known[item.job_id])
-            for item in sample
-            if item.job_id in known
-        ]
+        return [self._mutant(item, known[item.job_id]) for item in sample if item.job_id in known]
 
     def forget_survivors(self) -> None:
         """Let them run again, as after new tests."""
@@ -157,6 +153,13 @@ class Session:
         mutated = mutate_code(code, get_operator(mutation.operator)(), mutation.occurrence)
         return mutated is not None and not is_same(code, mutated)
 
+    def _mutant(self, item: WorkItem, result: WorkResult) -> Mutant:
+        outcome = "incompetent"
+        if result.test_outcome in (TestOutcome.KILLED, TestOutcome.SURVIVED):
+            outcome = "timeout" if result.output == "timeout" else result.test_outcome.value
+        lines = (result.diff or "").replace(f"/{self._source.parent}", "").splitlines()[1:]
+        return Mutant(self._mutation(item), outcome, "\n".join(lines))
+
     def _mutation(self, item: WorkItem) -> Mutation:
         spec = item.mutations[0]
         module = spec.module_path.relative_to(self._source / "phonemo").as_posix()
@@ -169,10 +172,3 @@ class Session:
 
     def _write_facts(self, **facts: object) -> None:
         self._facts.write_text(json.dumps(facts), encoding="utf-8")
-
-
-def _mutant(mutation: Mutation, result: WorkResult) -> Mutant:
-    outcome = "incompetent"
-    if result.test_outcome in (TestOutcome.KILLED, TestOutcome.SURVIVED):
-        outcome = "timeout" if result.output == "timeout" else result.test_outcome.value
-    return Mutant(mutation, outcome, result.diff or "")
