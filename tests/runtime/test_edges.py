@@ -31,7 +31,7 @@ def bounds(spans, change, monkeypatch, seconds=0.515):
 
 
 def plain_change(wave: np.ndarray) -> np.ndarray:
-    """As defined: triangles on the mel scale, log energies, the difference 10 ms before and after."""
+    """As defined: log energies of triangles on the mel scale, 10 ms before and 10 ms after."""
     top = 2595 * math.log10(1 + RATE / 2 / 700)
     corners = [700 * (10 ** (top * n / 25 / 2595) - 1) for n in range(26)]
     frames = [wave[at : at + WINDOW] for at in range(0, len(wave) - WINDOW + 1, HOP)]
