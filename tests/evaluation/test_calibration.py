@@ -188,6 +188,14 @@ def test_a_temperature_that_helps_one_speaker_is_dropped() -> None:
     assert scaling.abstain_below == calibration.abstention(calibration.softmax(both), truths, 0.2)
 
 
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (4, 4), (2, 3, 4)])
+def test_log_softmax_is_the_logarithm_of_softmax(shape: tuple[int, ...]) -> None:
+    logits = np.random.default_rng(0).normal(0, 3, shape).astype(np.float32)
+    result = calibration.log_softmax(logits)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, np.log(calibration.softmax(logits)), atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("vector", "divisor"), [([3.0, 1.0], 1.0), ([2.0, 0.0], 1.0), ([6.0, 2.0], 16.0)]
 )

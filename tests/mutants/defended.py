@@ -6,7 +6,14 @@ changes elsewhere in the module.
 
 from __future__ import annotations
 
+_LENGTH = "a length is never negative"
+
 DEFENDED: dict[tuple[str, str, str], str] = {
+    (
+        "runtime/phonemes/alignment.py",
+        "if len(best) == 0:",
+        "if len(best) <= 0:",
+    ): _LENGTH,
     (
         "runtime/timeline.py",
         "if extent is None or not total > 0:",
