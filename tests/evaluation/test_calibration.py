@@ -205,6 +205,12 @@ def test_logits_far_outside_are_divided_by_the_fourth_power_of_the_distance(
     """The distance is the root mean square: 5 ** 0.5 of (3, 1), which is the radius here."""
     result = calibration.flattened([[4.0, -2.0]], [vector], 5**0.5)
     np.testing.assert_allclose(result, [[4.0 / divisor, -2.0 / divisor]])
+    np.testing.assert_allclose(calibration.flattened([4.0, -2.0], vector, 5**0.5), result[0])
+
+
+def test_a_temperature_that_gains_nothing_stays_one() -> None:
+    scaling = calibration.calibrate_grouped(np.zeros((4, 2)), [0, 1, 0, 1], ["a", "a", "b", "b"])
+    assert scaling.temperature == 1
 
 
 def test_speakers_are_left_out_in_ten_parts(monkeypatch: pytest.MonkeyPatch) -> None:

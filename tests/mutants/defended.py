@@ -26,6 +26,11 @@ DEFENDED: dict[tuple[str, str, str], str] = {
     ): "it only saves joining the pieces; the loop below decides whether a window is complete",
     (
         "evaluation/calibration.py",
+        "if scores.ndim != 2 or indices.shape != scores.shape[:1] or len(indices) == 0:",
+        "if scores.ndim != 2 or indices.shape != scores.shape[:1] or len(indices) <= 0:",
+    ): _LENGTH,
+    (
+        "evaluation/calibration.py",
         "colder = _loss(scores, indices, left) <= _loss(scores, indices, right)",
         "colder = _loss(scores, indices, left) < _loss(scores, indices, right)",
     ): "two equal losses have the optimum between them, and both choices keep it",
