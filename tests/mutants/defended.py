@@ -30,6 +30,11 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "if scores.ndim != 2 or indices.shape != scores.shape[:1] or len(indices) <= 0:",
     ): _LENGTH,
     (
+        "evaluation/metrics.py",
+        "return 0.0",
+        "return -1.0",
+    ): "the gap of an empty bin is multiplied by its count, which is zero",
+    (
         "evaluation/calibration.py",
         "colder = _loss(scores, indices, left) <= _loss(scores, indices, right)",
         "colder = _loss(scores, indices, left) < _loss(scores, indices, right)",
