@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from phonemo.config import ProtocolConfig
 from phonemo.corpora import leakage
-from phonemo.corpora.groups import unit_of
+from phonemo.corpora.groups import SplitGroup, _interleave_genders, unit_of
 from phonemo.corpora.splits import AXES, Fold, make_split
 from phonemo.errors import LeakageError, ProtocolError
 from tests.corpora.tiny_manifests import manifests, parallel, scripted, utterance
@@ -288,6 +288,12 @@ def test_speaker_and_sentence_on_a_corpus_without_parallel_texts():
     rows = [utterance(f"u{n}", f"s{n}", transcript=f"text {n}") for n in range(5)]
     with pytest.raises(ProtocolError, match="no utterance is left for validation"):
         split(rows, "speaker-sentence")
+
+
+def test_a_rare_gender_stands_in_the_middle_of_the_circle():
+    genders = {"a": "f", "b": "f", "c": "f", "d": "f", "e": "m"}
+    groups = [SplitGroup(name, frozenset(name), frozenset(kind)) for name, kind in genders.items()]
+    assert [group.name for group in _interleave_genders(groups)] == ["a", "b", "e", "c", "d"]
 
 
 # At random ----------------------------------------------------------------------------------------
