@@ -5,6 +5,7 @@ Needs cosmic-ray. A session is a file of cosmic-ray, whose own reports work on i
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -69,16 +70,31 @@ class Session:
         words = [python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
         self._command = shlex.join(words)
         self._paths = [self._source / "phonemo" / one for one in self._room.sources]
-        self._copy()
+        self._source.parent.mkdir(parents=True, exist_ok=True)
         self._db = WorkDB(str(_FOLDER / name / "session.sqlite"), WorkDB.Mode.create)
         self._prepare()
 
     def run(self, count: int, seed: int, most_seconds: float) -> Iterator[Mutant]:
-        """Run what has not run yet of a sample; nothing new is begun after ``most_seconds``."""
+        """Run what has not run yet of a sample; nothing new is begun after ``most_seconds``.
+
+        Raises:
+            SystemExit: another run has this room, or its tests fail without any mutant.
+        """
+        with (_FOLDER / self.name / "lock").open("w", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise SystemExit(f"{self.name}: another run has it; wait for its end") from error
+            yield from self._run(count, seed, most_seconds)
+
+    def _run(self, count: int, seed: int, most_seconds: float) -> Iterator[Mutant]:
         end = time.monotonic() + most_seconds
         done = {job for job, _ in self._db.results}
         todo = [item for item in self._sample(count, seed) if item.job_id not in done]
-        limit = self._limit() if todo else 0.0
+        if not todo:
+            return
+        self._copy()
+        limit = self._limit()
         for item in todo:
             if time.monotonic() > end:
                 return
@@ -118,9 +134,10 @@ class Session:
 
     def _prepare(self) -> None:
         """Begin anew where the modules have changed."""
-        code = "".join(path.read_text(encoding="utf-8") for path in self._paths)
+        code = "".join(map(_code, self._room.sources))
         digest = hashlib.sha256(code.encode()).hexdigest()
         if self._read_facts().get("digest") != digest:
+            self._copy()
             init(self._paths, self._db, {})
             self._write_facts(digest=digest)
 
@@ -149,7 +166,7 @@ class Session:
         return sample
 
     def _does_something(self, mutation: Mutation) -> bool:
-        code = (self._source / "phonemo" / mutation.module).read_text(encoding="utf-8")
+        code = _code(mutation.module)
         mutated = mutate_code(code, get_operator(mutation.operator)(), mutation.occurrence)
         return mutated is not None and not is_same(code, mutated)
 
@@ -172,3 +189,7 @@ class Session:
 
     def _write_facts(self, **facts: object) -> None:
         self._facts.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _code(module: str) -> str:
+    return (ROOT / "src" / "phonemo" / module).read_text(encoding="utf-8")
