@@ -284,6 +284,13 @@ def test_speaker_and_sentence_crossed_by_hand():
     assert [fold.test for fold in result.folds[:3]] == [("a-0-0",), ("a-2-0",), ("a-1-0",)]
 
 
+def test_the_note_says_how_much_a_fold_of_speakers_and_sentences_leaves_out():
+    """Of 32 utterances, 12 are in a fold: 62.5 % are not."""
+    result = split(parallel("abcd", ["one", "two", "three", "four"]), "speaker-sentence")
+    assert {sum(map(len, fold.parts.values())) for fold in result.folds} == {12}
+    assert result.notes[-1].startswith("62 % of the utterances are excluded from a fold")
+
+
 def test_speaker_and_sentence_on_a_corpus_without_parallel_texts():
     rows = [utterance(f"u{n}", f"s{n}", transcript=f"text {n}") for n in range(5)]
     with pytest.raises(ProtocolError, match="no utterance is left for validation"):
