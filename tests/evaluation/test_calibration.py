@@ -188,6 +188,45 @@ def test_a_temperature_that_helps_one_speaker_is_dropped() -> None:
     assert scaling.abstain_below == calibration.abstention(calibration.softmax(both), truths, 0.2)
 
 
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (4, 4), (2, 3, 4)])
+def test_log_softmax_is_the_logarithm_of_softmax(shape: tuple[int, ...]) -> None:
+    logits = np.random.default_rng(0).normal(0, 3, shape).astype(np.float32)
+    result = calibration.log_softmax(logits)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, np.log(calibration.softmax(logits)), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("vector", "divisor"), [([3.0, 1.0], 1.0), ([2.0, 0.0], 1.0), ([6.0, 2.0], 16.0)]
+)
+def test_logits_far_outside_are_divided_by_the_fourth_power_of_the_distance(
+    vector: list[float], divisor: float
+) -> None:
+    """The distance is the root mean square: 5 ** 0.5 of (3, 1), which is the radius here."""
+    result = calibration.flattened([[4.0, -2.0]], [vector], 5**0.5)
+    np.testing.assert_allclose(result, [[4.0 / divisor, -2.0 / divisor]])
+    np.testing.assert_allclose(calibration.flattened([4.0, -2.0], vector, 5**0.5), result[0])
+
+
+def test_a_temperature_that_gains_nothing_stays_one() -> None:
+    scaling = calibration.calibrate_grouped(np.zeros((4, 2)), [0, 1, 0, 1], ["a", "a", "b", "b"])
+    assert scaling.temperature == 1
+
+
+def test_speakers_are_left_out_in_ten_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, truth = drawn(2.5, rows=600)
+    sizes = []
+    fit = calibration.fit_temperature
+
+    def counted(logits: np.ndarray, truth: np.ndarray) -> float:
+        sizes.append(len(logits))
+        return fit(logits, truth)
+
+    monkeypatch.setattr(calibration, "fit_temperature", counted)
+    calibration.calibrate_grouped(logits, truth, [f"s{number % 40:02}" for number in range(600)])
+    assert sorted(sizes) == [540] * 10 + [600]
+
+
 def test_more_speakers_than_parts_are_left_out_together() -> None:
     logits, truth = drawn(3.0, rows=600)
     speakers = [f"s{number % 40}" for number in range(600)]

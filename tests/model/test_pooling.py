@@ -19,6 +19,7 @@ from phonemo.model.pooling import (
     MaskedMean,
     Pooling,
     StructuredSelfAttention,
+    VowelStatistics,
     statistics,
 )
 
@@ -255,3 +256,28 @@ def test_statistics_by_hand_and_without_frames_left_out():
     assert statistics(sequence, mask, keep).tolist() == [[2.0, 1.0]]
     nothing = statistics(sequence, mask, torch.zeros(1, 3, dtype=torch.bool))
     assert nothing.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("vowels", "shares"),
+    [
+        ([0.999, 0.0, 0.5], [1.0 / 1.001, 0.001 / 1.001, 0.0]),
+        ([0.0, 0.0, 1.0], [0.5, 0.5, 0.0]),
+        (None, [0.5, 0.5, 0.0]),
+    ],
+)
+def test_vowels_weigh_the_valid_frames_by_hand(
+    vowels: list[float] | None, shares: list[float]
+) -> None:
+    """A frame that is no vowel keeps a thousandth; padding has nothing, even if it is NaN."""
+    pooling = VowelStatistics(1, 1, 1, 0.0)
+    sequence = torch.tensor([[[2.0], [6.0], [NAN]]])
+    mask = torch.tensor([[True, True, False]])
+    pooled = pooling(sequence, mask, vowels=None if vowels is None else torch.tensor([vowels]))
+    mean = 2 * shares[0] + 6 * shares[1]
+    deviation = math.sqrt(shares[0] * (2 - mean) ** 2 + shares[1] * (6 - mean) ** 2)
+    assert pooling.features == 2
+    torch.testing.assert_close(pooled.vector, torch.tensor([[mean, deviation]]))
+    torch.testing.assert_close(pooled.weights, torch.tensor([shares]))
+    kept = pooling(sequence, mask, keep=torch.tensor([[False, True, True]]))
+    torch.testing.assert_close(kept.weights, torch.tensor([[0.0, 1.0, 0.0]]))

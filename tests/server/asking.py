@@ -21,7 +21,7 @@ from tests.tiny_bundle import RATE, make_clip
 PATH = "/v1/audio/emotions"
 BOUNDARY = "----phonemo-test"
 KIND = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 240.0
 FINISH = json.dumps({"type": "finish"})
 
 

@@ -31,7 +31,7 @@ from tests.tiny_bundle import BUNDLE
 
 COMMAND = [sys.executable, "-m", "phonemo", "serve", "--port", "0"]
 LOUD = ("uvicorn.error", "asyncio", "phonemo.server")
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 240.0
 
 
 class Served:
@@ -118,8 +118,9 @@ class Process:
 
     @property
     def said(self) -> str:
-        """Its standard error so far."""
-        return self._said.read_text(encoding="utf-8")
+        """Its standard error so far, without the progress of a slow start."""
+        lines = self._said.read_text(encoding="utf-8").splitlines(keepends=True)
+        return "".join(one for one in lines if not one.startswith("phonemo: warming up, "))
 
     @property
     def port(self) -> int:

@@ -129,7 +129,7 @@ def drip(client, data, seconds=0.2):
             continue
         except OSError:
             return b""
-        client.settimeout(30)
+        client.settimeout(240)
         while said and not said.endswith(b"}}") and (more := client.recv(2**16)):
             said += more
         return said
@@ -190,9 +190,9 @@ def test_waiting_for_a_response_does_not_close_the_connection(folder):
 
 def test_an_open_stream_is_not_closed_by_the_head_timeout(small):
     with stream(small.port) as client:
-        client.recv(timeout=10)
+        client.recv(timeout=240)
         time.sleep(1.5 * HEADER_SECONDS)
-        client.ping().wait(10)
+        client.ping().wait(240)
 
 
 # What the wire may carry --------------------------------------------------------------------------
@@ -225,24 +225,24 @@ def test_content_length_with_chunks_is_one_request(small):
     assert b"phonemo_" not in said
 
 
-def longest_wait(port, sent):
-    """Of others, in seconds, while a client sends this."""
+def waits(port, sent):
+    """Of others, in seconds, while a client sends this: the longest, and all of them together."""
     flood = threading.Thread(target=raw, args=[port, sent])
-    worst = 0.0
+    worst, start = 0.0, time.perf_counter()
     flood.start()
     while flood.is_alive():
         began = time.perf_counter()
         assert ask(port, "/health/live").status == 200
         worst = max(worst, time.perf_counter() - began)
     flood.join()
-    return worst
+    return worst, time.perf_counter() - start
 
 
 def test_a_flood_of_tiny_chunks_does_not_block_others(small):
     """What is read at once from a connection is worked through at once: it must be little."""
     flood = head(small.port) + b"1\r\n-\r\n" * 300_000
-    waits = (longest_wait(small.port, flood) for _ in range(3))
-    assert any(one < 0.4 for one in waits), "one of three, on a slow machine too; the aim is 0.1 s"
+    floods = (waits(small.port, flood) for _ in range(3))
+    assert any(longest < max(0.4, took / 3) for longest, took in floods), "the aim is 0.1 s"
 
 
 # Headers ------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_invalid_options_are_refused(port, query, code, param):
 def test_invalid_options_are_refused_before_the_body_is_read(port):
     lines = [f"POST {PATH}?top_k=0 HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: audio/wav"]
     sent = "\r\n".join([*lines, "Content-Length: 1000000", "", ""]).encode()
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=240) as client:
         client.sendall(sent)
         assert client.recv(12) == b"HTTP/1.1 400"
 
@@ -164,7 +164,7 @@ def test_a_hundred_at_once_are_answered_or_refused_and_leave_nothing():
 
 def test_a_client_that_leaves_frees_its_place(port, server):
     lines = [f"PUT {PATH} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Length: 90000"]
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=240) as client:
         client.sendall("\r\n".join([*lines, "", "RIFF"]).encode())
         until(lambda: server.service.admission.uploads.in_use == 1)
     until(lambda: server.service.admission.is_idle)
@@ -173,7 +173,7 @@ def test_a_client_that_leaves_frees_its_place(port, server):
 def test_expect_100_is_answered(port):
     lines = [f"PUT {PATH} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Content-Length: {len(WAV)}"]
     lines += ["Expect: 100-continue", "Connection: close", "", ""]
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=240) as client:
         client.sendall("\r\n".join(lines).encode())
         assert client.recv(12) == b"HTTP/1.1 100"
         client.sendall(WAV)

@@ -12,7 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from phonemo.cli import main
-from tests.server.asking import FINISH, ask, clip, connected, encoded, events, post, stream, wav
+from tests.server.asking import (
+    FINISH,
+    PATIENCE_SECONDS,
+    ask,
+    clip,
+    connected,
+    encoded,
+    events,
+    post,
+    stream,
+    wav,
+)
 from tests.server.serving import children, command, until
 from tests.tiny_bundle import BUNDLE, RATE
 
@@ -51,7 +62,8 @@ def test_an_idle_server_stops_at_once_with_status_0():
 
 @pytest.mark.parametrize("sent", SIGNALS)
 def test_requests_in_progress_finish_before_the_stop(sent, long):
-    with command("--set", "workers=1") as found, ThreadPoolExecutor(2) as pool:
+    words = ("--set", "workers=1", "--set", "grace_seconds=240")
+    with command(*words) as found, ThreadPoolExecutor(2) as pool:
         port = found.port
         asked = [pool.submit(post, port, long, phonemes=1) for _ in range(2)]
         until(lambda: in_flight(port) == 2)
@@ -66,9 +78,9 @@ def test_requests_in_progress_finish_before_the_stop(sent, long):
 
 def test_a_live_stream_gets_its_result_before_the_stop():
     with command() as found, stream(found.port) as client:
-        client.recv(timeout=30)
+        client.recv(timeout=PATIENCE_SECONDS)
         client.send(clip(2 * RATE).tobytes())
-        client.ping().wait(30)
+        client.ping().wait(PATIENCE_SECONDS)
         found.process.send_signal(signal.SIGTERM)
         assert events(client)[-1]["type"] == "final"
         assert client.close_code == 1012

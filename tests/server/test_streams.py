@@ -158,9 +158,9 @@ def test_phonemes_have_shares(server, recognizer):
 
 def test_a_window_event_is_sent_as_soon_as_it_is_complete(server):
     with stream(server.port) as client:
-        client.recv(timeout=30)
+        client.recv(timeout=240)
         client.send(clip(3 * RATE).tobytes())
-        assert json.loads(client.recv(timeout=30))["type"] == "window"
+        assert json.loads(client.recv(timeout=240))["type"] == "window"
 
 
 def test_half_a_sample_at_the_end_is_ignored(server, recognizer):
@@ -203,7 +203,7 @@ def test_an_empty_stream_ends_at_the_length_limit(small):
     """A place is held by the clock, and not by the audio that comes."""
     with stream(small.port) as client:
         with contextlib.suppress(ConnectionClosed):
-            for _ in range(25):
+            for _ in range(300):
                 client.send(b"")
                 time.sleep(0.2)
         assert client.close_code is not None
@@ -296,7 +296,7 @@ def test_a_repeated_parameter_is_rejected(server):
 def test_a_stream_over_the_limit_gets_an_error(small):
     with stream(small.port) as first, stream(small.port) as second:
         for one in (first, second):
-            assert json.loads(one.recv(timeout=30))["type"] == "ready"
+            assert json.loads(one.recv(timeout=240))["type"] == "ready"
         (told,), code = streamed(small.port, [])
         assert told["error"]["code"] == "stream_limit"
         assert code == 1013
@@ -310,7 +310,7 @@ def test_a_stream_over_the_limit_gets_an_error(small):
 def test_a_disconnect_frees_the_slot(small, messages, abrupt):
     for _ in range(3):
         with stream(small.port) as client:
-            client.recv(timeout=30)
+            client.recv(timeout=240)
             for one in messages:
                 client.send(one)
             if abrupt:
@@ -368,9 +368,9 @@ def test_invalid_frames_end_the_stream(server, frame):
 def test_a_stream_gets_its_result_when_the_server_stops(recognizer):
     samples = clip(2 * RATE)
     with served(settings(models=(str(BUNDLE),))) as found, stream(found.port) as client:
-        ready = json.loads(client.recv(timeout=30))
+        ready = json.loads(client.recv(timeout=240))
         client.send(samples.tobytes())
-        client.ping().wait(30)
+        client.ping().wait(240)
         time.sleep(0.1)
         found.call(found.service.stop)
         told = events(client)
@@ -383,7 +383,7 @@ def test_a_stream_gets_its_result_when_the_server_stops(recognizer):
 
 def test_a_stream_without_audio_is_closed_when_the_server_stops():
     with served(settings(), {"held": Held()}) as found, stream(found.port) as client:
-        client.recv(timeout=30)
+        client.recv(timeout=240)
         found.call(found.service.stop)
         (told,) = events(client)
         assert told["error"]["code"] == "empty_audio"

@@ -174,14 +174,14 @@ def test_streams_of_one_address_yield_the_silent_one_which_gets_its_result():
         silent, other = (stack.enter_context(stream_of_other(found.port)) for _ in range(2))
         for one in (silent, other):
             one.send(bytes(32_000))
-            assert json.loads(one.recv(timeout=60))["type"] == "ready"
+            assert json.loads(one.recv(timeout=240))["type"] == "ready"
         inboxes = found.service.admission.streams
         until(lambda: inboxes.in_use == 2)
         for _ in range(3):
             other.send(bytes(32_000))
         until(lambda: found.metric("stage_seconds_count") > 0)
         with stream(found.port) as honest:
-            assert json.loads(honest.recv(timeout=60))["type"] == "ready"
+            assert json.loads(honest.recv(timeout=240))["type"] == "ready"
             last = [events(one)[-1]["type"] for one in (silent,)]
             assert last == ["final"]
             assert silent.close_code == 1013
