@@ -235,7 +235,8 @@ int main(int count, char** words) {
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "phonemo-cpp: out of memory; free some, or split the recording\n");
   }
-  if (std::fflush(stdout) != 0 && status == 0) {
+  const bool is_written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (!is_written && status == 0) {
     std::fprintf(stderr, "phonemo-cpp: standard output cannot be written; free space\n");
     status = 1;
   }

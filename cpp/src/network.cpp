@@ -19,6 +19,10 @@ std::int64_t last_axis(const std::map<std::string, std::vector<std::int64_t>>& n
   return found == names.end() || found->second.empty() ? 0 : found->second.back();
 }
 
+std::size_t last_size(const Tensor& output) {
+  return output.shape.empty() ? 0 : static_cast<std::size_t>(output.shape.back());
+}
+
 }  // namespace
 
 Network::Network(Bundle bundle, const Library& library, int threads, bool is_optimized)
@@ -120,11 +124,14 @@ Logits Network::recognize(std::vector<float> samples, const Affine* mapped, bool
   logits.emotions.assign(outputs[0].floats.begin(), outputs[0].floats.end());
   for (std::size_t at = 2; at < names.size(); ++at) {
     std::vector<float>& values = outputs[at].floats;
-    const auto size = static_cast<std::size_t>(outputs[at].shape.back());
     if (names[at] == kVector) logits.vector = values;
     if (names[at] == kDimensions) logits.dimensions.assign(values.begin(), values.end());
     if (names[at] != kPhonemes && names[at] != kFeatures) continue;
-    if (values.size() < frames * size) fail("expected " + std::to_string(frames) + " frames, got fewer");
+    const std::size_t size = last_size(outputs[at]);
+    if (size == 0 || (names[at] == kPhonemes && size != card_.symbols.size())) {
+      fail(std::string("expected ") + names[at] + " of each frame, got others");
+    }
+    if (values.size() / size < frames) fail("expected " + std::to_string(frames) + " frames, got fewer");
     values.resize(frames * size);
     if (names[at] == kFeatures) logits.features = std::move(values);
     if (names[at] != kPhonemes) continue;
@@ -132,6 +139,11 @@ Logits Network::recognize(std::vector<float> samples, const Affine* mapped, bool
       logits.posteriors.push_back(log_softmax(values.data() + frame * size, size));
     }
   }
+  // onnxruntime does not enforce the shapes that a network declares
+  if (session_->outputs().count(kVector) > 0 && logits.vector.size() != width()) {
+    fail("expected a vector of " + std::to_string(width()) + " features, got " + std::to_string(logits.vector.size()));
+  }
+  if (logits.dimensions.size() != card_.dimensions.size()) fail("expected a value of each dimension, got others");
   if (is_shared) {
     logits.emotions = reference_->logits(Row(logits.vector.begin(), logits.vector.end()), mapped);
     for (double& logit : logits.emotions) logit = static_cast<double>(static_cast<float>(logit));
@@ -167,7 +179,8 @@ std::vector<Row> Network::decide(const Masks& kept, const Logits& logits, const 
       {"kept", flags.data(), flags.size(), {batch, frames}, ort::kBool}};
   add_map(feeds, scale, shift, mapped);
   const Tensor output = head().run(feeds, {kLogits}, std::to_string(frames) + " frames")[0];
-  const std::size_t emotions = output.floats.size() / kept.size();
+  const std::size_t emotions = card_.labels.size();
+  if (output.floats.size() != kept.size() * emotions) fail("expected a logit for each label of head.onnx, got others");
   std::vector<Row> scores;
   for (auto first = output.floats.begin(); first != output.floats.end(); first += static_cast<std::ptrdiff_t>(emotions)) {
     scores.push_back(softmax(Row(first, first + static_cast<std::ptrdiff_t>(emotions)), card_.temperature));

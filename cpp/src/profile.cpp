@@ -1,9 +1,8 @@
 #include "profile.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <optional>
 
 #include "files.h"
@@ -87,9 +86,10 @@ Row numbers_of(const Json& list) {
 Row rounded_digits(const Row& values) {
   Row all;
   for (const double value : values) {
-    char buffer[64];
-    std::snprintf(buffer, sizeof buffer, "%.6g", value);
-    all.push_back(std::strtod(buffer, nullptr));
+    const std::string text = short_number(value);
+    double nearest = value;
+    std::from_chars(text.data(), text.data() + text.size(), nearest);
+    all.push_back(nearest);
   }
   return all;
 }

@@ -126,16 +126,20 @@ std::string number_text(double value) {
   return text;
 }
 
+// std::to_chars and std::from_chars: printf and strtod depend on the program's locale.
 std::string short_number(double value) {
   std::array<char, 64> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), "%g", value);
-  return buffer.data();
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::general, 6);
+  return {buffer.data(), end.ptr};
 }
 
 double rounded(double value, int digits) {
   std::array<char, 400> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), "%.*f", digits, value);
-  return std::strtod(buffer.data(), nullptr);
+  const auto end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed, digits);
+  double nearest = value;
+  std::from_chars(buffer.data(), end.ptr, nearest);
+  return nearest;
 }
 
 }  // namespace phonemo

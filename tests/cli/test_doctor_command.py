@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -63,3 +66,19 @@ def test_torch_is_examined_on_request(found):
     pytest.importorskip("transformers")
     pytest.importorskip("torch")
     assert json.loads(run("--json", "--torch").stdout)["torch"]["auto"] in ("cpu", "cuda")
+
+
+def test_a_full_disk_behind_the_output_is_one_line():
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    with open("/dev/full", "w") as full:
+        finished = subprocess.run(
+            [sys.executable, "-m", "phonemo", "doctor"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert finished.returncode == 1
+    assert "No space left on device" in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1

@@ -149,6 +149,7 @@ HOSTILE = {
     "text": (b"hello", "unsupported_audio"),
     "flac": (b"fLaC" + bytes(60), "unsupported_audio"),
     "head only": (b"RIFF", "unsupported_audio"),
+    "cut head": (b"RIFF\x24\x00\x00", "unsupported_audio"),
     "no chunks": (b"RIFF\x24\x00\x00\x00WAVE", "unsupported_audio"),
     "no samples": (_wav(_PCM, b""), "empty_audio"),
     "no format": (b"RIFF\x24\x00\x00\x00WAVEdata\x04\x00\x00\x00abcd", "unsupported_audio"),

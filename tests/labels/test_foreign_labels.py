@@ -63,6 +63,12 @@ def test_bilingual_labels_of_emotion2vec_are_merged():
     assert list(scores) == [name for name in EMOTIONS if name in scores]
 
 
+def test_unused_places_of_emotion2vec_seed_are_other():
+    labels = ["生气/angry", "unuse_0", "unuse_1", "开心/happy", "<unk>"]
+    result = [{"key": "x", "labels": labels, "scores": [0.7, 0.0, 0.0, 0.2, 0.1]}]
+    assert from_emotion2vec(result) == {"anger": 0.7, "happiness": 0.2, "other": 0.1}
+
+
 def test_english_labels_of_emotion2vec_and_the_vanished_unk_are_the_same():
     english = [label.rpartition("/")[2] for label in BILINGUAL[:-1]]
     result = {"key": "x", "labels": [*english, ""], "scores": np.array(SCORES), "feats": None}

@@ -25,7 +25,9 @@ def test_device_names_are_canonical(typed, name):
     assert parse_device(typed) == name
 
 
-@pytest.mark.parametrize("typed", ["gpu", "", "cuda:", "cuda:-1", "cuda:1e3", "cpu:1", "mps\n\x1b"])
+@pytest.mark.parametrize(
+    "typed", ["gpu", "", "cuda:", "cuda:-1", "cuda:1e3", "cpu:1", "mps\n\x1b", None, 0]
+)
 def test_an_unknown_device_is_one_line(typed):
     with pytest.raises(UsageError, match="expected device cpu, cuda, cuda:N or auto, got") as error:
         phonemo.load(BUNDLE, device=typed)

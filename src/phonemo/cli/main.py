@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -121,6 +122,10 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or error
+        with suppress(
+            OSError, AttributeError
+        ):  # else Python flushes it once more at its end, with a traceback
+            sys.stdout.close()
         _leave(f"{where}{reason}; check the path, its permissions and the free space", 1)
 
 

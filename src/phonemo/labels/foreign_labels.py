@@ -72,6 +72,7 @@ HUME = {
     ),
 }
 _HUME = {word: name for name, words in HUME.items() for word in words}
+_UNUSED = re.compile(r"unuse_\d+")
 _TAG = re.compile(r"<\|([A-Za-z_]+)\|>")
 
 
@@ -80,7 +81,8 @@ def from_emotion2vec(result: Any) -> dict[str, float]:
 
     Args:
         result: the list of one dict with "labels" (such as "生气/angry", "<unk>") and "scores", or
-            that dict. "<unk>" is added to "other".
+            that dict. "<unk>" is added to "other", and so are the places "unuse_0"... that the
+            seed model fills with zeros.
 
     Raises:
         LabelError: another shape, several recordings, or an unknown label.
@@ -93,7 +95,7 @@ def from_emotion2vec(result: Any) -> dict[str, float]:
             'generate with granularity="utterance"'
         )
     pairs = paired(content["labels"], content["scores"], source)
-    return _merged(pairs, lambda label: EMOTION2VEC.get(_english(label)), source)
+    return _merged(pairs, _of_emotion2vec, source)
 
 
 def from_sensevoice(result: Any) -> tuple[str | None, ...]:
@@ -234,6 +236,11 @@ def _merged(
             "phonemo, or merge the scores yourself with phonemo.labels.canonical_emotion"
         )
     return {name: scores[name] for name in EMOTIONS if name in scores}
+
+
+def _of_emotion2vec(label: str) -> str | None:
+    name = _english(label)
+    return "other" if _UNUSED.fullmatch(name) else EMOTION2VEC.get(name)
 
 
 def _english(label: str) -> str:

@@ -29,12 +29,12 @@ def parse_device(device: str) -> str:
     Raises:
         UsageError: another name.
     """
-    name = device.strip().lower()
+    name = str(device).strip().lower()  # torch.device too
     if name in (CPU, AUTO) or _CUDA_FORM.fullmatch(name):
         return CUDA if name == "cuda:0" else name
+    typed = safe_text(str(device))
     raise UsageError(
-        f"expected device cpu, cuda, cuda:N or auto, got {safe_text(device)!r}; use cuda for an "
-        "NVIDIA card"
+        f"expected device cpu, cuda, cuda:N or auto, got {typed!r}; use cuda for an NVIDIA card"
     )
 
 

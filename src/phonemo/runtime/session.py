@@ -358,12 +358,18 @@ class Head:
             (batch, emotion).
 
         Raises:
+            CheckpointError: the head computes something else.
             ModelError: onnxruntime fails.
         """
         feed = dict(zip(HEAD_INPUTS, (features[None], kept), strict=True))
         feed |= map_of(affine, self.width)
         logits: Floats
         (logits,) = run_session(self._session, [HEAD_OUTPUT], feed, f"{kept.shape[1]} frames")
+        if logits.ndim != 2 or len(logits) != len(kept):
+            raise CheckpointError(
+                f"expected a row of {HEAD_OUTPUT} for each of {len(kept)}, got shape "
+                f"{logits.shape}; export the model again"
+            )
         return logits
 
 
