@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import typing
 
+import numpy as np
+import pytest
 import torch
 
 from phonemo.config import AuxiliaryConfig, ModelConfig
-from phonemo.model.heads import AUXILIARIES, HEADS, EmotionHead, LinearHead, PhonemeHead, best_path
+from phonemo.evaluation.calibration import flattened
+from phonemo.model.heads import (
+    AUXILIARIES,
+    BLANK_SHARE,
+    HEADS,
+    EmotionHead,
+    LinearHead,
+    PhonemeHead,
+    best_path,
+)
 from phonemo.model.masks import mask_of
 
 NAN = float("nan")
@@ -95,3 +106,22 @@ def test_linear_head_by_hand() -> None:
         linear.weight.copy_(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
         linear.bias.copy_(torch.tensor([0.5, 0.0]))
     assert head(torch.tensor([[3.0, 10.0]])).tolist() == [[1.5, 3.0]]
+
+
+@pytest.mark.parametrize("radius", [None, 0.3, 1.0, 3.0])
+def test_a_linear_head_with_a_radius_is_that_of_the_evaluation(radius: float | None) -> None:
+    torch.manual_seed(0)
+    head, vector = LinearHead(6, 4, 0.0).eval(), 2 * torch.randn(5, 6)
+    head.radius = radius
+    logits = vector @ head.linear.weight.T + head.linear.bias
+    expected = flattened(logits.detach(), vector, np.inf if radius is None else radius)
+    np.testing.assert_allclose(head(vector).detach(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("symbols", [2, 40])
+def test_a_new_phoneme_head_gives_the_blank_its_share(symbols: int) -> None:
+    """Of zeros, which the weights do not change."""
+    logits = PhonemeHead(6, symbols, 0.0)(torch.zeros(1, 1, 6))
+    shares = logits.detach().softmax(dim=-1)[0, 0]
+    assert float(shares[0]) == pytest.approx(BLANK_SHARE)
+    assert shares[1:].tolist() == pytest.approx([(1 - BLANK_SHARE) / (symbols - 1)] * (symbols - 1))

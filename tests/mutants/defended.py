@@ -35,6 +35,11 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "return -1.0",
     ): "the gap of an empty bin is multiplied by its count, which is zero",
     (
+        "model/heads.py",
+        "flattening = (square / self.radius**2).clamp(min=1.0) ** (DISTANCE_POWER / 2)",
+        "flattening = (square / self.radius**2).clamp(min=1.0) ** (DISTANCE_POWER - 2)",
+    ): "half of 4 is 4 less 2",
+    (
         "evaluation/calibration.py",
         "colder = _loss(scores, indices, left) <= _loss(scores, indices, right)",
         "colder = _loss(scores, indices, left) < _loss(scores, indices, right)",
