@@ -76,7 +76,7 @@ demo: $(READY_LIGHT) ## recognize emotions and phonemes, without torch; FILE=my.
 	@$(INSTALL_LIGHT)
 	$(LIGHT)/bin/python examples/demo.py $(if $(FILE),"$(FILE)")
 
-test: test-light test-agents test-full ## run the tests: without torch, in voice agents, then all of them
+test: test-light test-full ## run the tests: without torch, then all of them
 
 test-light: $(READY_LIGHT) ## run the base install's tests in an environment without torch
 	@$(INSTALL_LIGHT)
