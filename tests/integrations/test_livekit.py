@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -295,3 +296,63 @@ def test_closing_releases_who_waits_for_an_emotion(recognizer):
         return await asyncio.wait_for(waiting, 60)
 
     assert asyncio.run(run()) is None
+
+
+def test_closing_releases_all_who_wait(recognizer):
+    async def run():
+        emotions, waiting = TurnEmotions(recognizer), []
+        for _ in range(3):
+            emotions.begin_turn()
+            waiting.append(asyncio.create_task(emotions.end_turn(timeout=60)))
+            await asyncio.sleep(0)
+        await emotions.aclose()
+        return await asyncio.wait_for(asyncio.gather(*waiting), 30)
+
+    assert asyncio.run(run()) == [None] * 3
+
+
+def test_a_callback_may_close(recognizer):
+    """Closing would otherwise wait for the callback, which waits for the closing."""
+
+    async def run():
+        closed = asyncio.Event()
+
+        async def on_emotion(emotion):
+            await emotions.aclose()
+            closed.set()
+
+        emotions = TurnEmotions(recognizer, on_emotion=on_emotion)
+        await one_turn(emotions, audio_frames())
+        await asyncio.wait_for(closed.wait(), 30)
+        return emotions._worker
+
+    worker = asyncio.run(run())
+    assert worker._thread._shutdown
+
+
+def test_a_discarded_turn_has_no_live_emotion_either(recognizer):
+    """Not even one that is being computed when the turn is discarded."""
+    computing, discarded, received = threading.Event(), threading.Event(), []
+
+    class Blocked:
+        def __getattr__(self, name):
+            return getattr(recognizer, name)
+
+        def predict_waveform(self, *arguments):
+            computing.set()
+            discarded.wait(30)
+            return recognizer.predict_waveform(*arguments)
+
+    async def run():
+        emotions = TurnEmotions(Blocked(), on_emotion=received.append)
+        emotions.begin_turn()
+        async for _ in emotions.audio(stream(audio_frames())):
+            await asyncio.sleep(0)
+        await asyncio.to_thread(computing.wait, 30)
+        emotions.discard_turn()
+        discarded.set()
+        await emotions._worker.settle()
+        await emotions.aclose()
+
+    asyncio.run(run())
+    assert received == []

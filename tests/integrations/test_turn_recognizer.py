@@ -92,6 +92,15 @@ def test_the_rate_may_change_within_a_turn(recognizer):
     assert turns.end().end > 5
 
 
+def test_a_rate_that_changes_with_each_packet_loses_nothing():
+    """The samples that a resampler holds back are not dropped with it."""
+    decoder, decoded = PacketDecoder(), 0
+    for rate in (48_000, 16_000) * 50:
+        decoded += len(decoder.decode(np.ones(rate // 50, np.int16).tobytes(), rate, 1))
+    decoded += len(decoder.finish())
+    assert decoded == pytest.approx(100 * 320, abs=50)
+
+
 @pytest.mark.parametrize("pcm", [recorded_turn()[:0], recorded_turn()[8000:10_000]])
 def test_a_turn_with_too_little_speech_has_no_label(recognizer, pcm):
     live, final, _ = run(recognizer, pcm)
@@ -179,6 +188,14 @@ def test_an_impossible_packet_is_one_line(data, rate, channels):
 def test_lengths_that_are_too_short_are_refused():
     with pytest.raises(UsageError, match="one_pass_seconds=0"):
         TurnOptions(one_pass_seconds=0)
+
+
+@pytest.mark.parametrize("name", ["one_pass_seconds", "longest_seconds"])
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 10_000])
+def test_lengths_that_no_memory_bounds_are_refused(name, seconds):
+    with pytest.raises(UsageError, match="expected lengths of") as why:
+        TurnOptions(**{name: seconds})
+    assert "\n" not in str(why.value)
 
 
 def test_an_emotion_is_plain_data_and_a_sentence(recognizer):

@@ -59,7 +59,13 @@ def mcp(
 
     server = build_server(tools, roots)
     signal.signal(signal.SIGINT, _leave)
-    server.run("stdio")
+    status = 0
+    try:
+        server.run("stdio")
+    except* BrokenPipeError:  # the client is gone
+        status = 1
+    # a recording that is being recognized for nobody does not delay the end
+    os._exit(status)
 
 
 def _leave(number: int, frame: object) -> None:

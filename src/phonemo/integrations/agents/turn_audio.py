@@ -46,13 +46,12 @@ class PacketDecoder:
             )
         pcm = np.frombuffer(data, dtype="<i2").reshape(-1, channels)
         mono: Samples = (pcm.mean(axis=1, dtype=np.float32) / _FULL_SCALE).astype(np.float32)
-        if rate != self._rate:
-            self._rate = rate
-            self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1)
-        if self._resampler is None:
-            return mono
-        resampled: Samples = self._resampler.resample_chunk(mono)
-        return resampled
+        if rate == self._rate:
+            return self._resample(mono)
+        rest = self.finish()
+        self._rate = rate
+        self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1)
+        return np.concatenate([rest, self._resample(mono)])
 
     def finish(self) -> Samples:
         """The samples that resampling still holds; the next packet begins anew."""
@@ -61,6 +60,12 @@ class PacketDecoder:
         rest: Samples = self._resampler.resample_chunk(_EMPTY, last=True)
         self._rate, self._resampler = RATE, None
         return rest
+
+    def _resample(self, mono: Samples) -> Samples:
+        if self._resampler is None:
+            return mono
+        resampled: Samples = self._resampler.resample_chunk(mono)
+        return resampled
 
 
 class PauseDetector(EnergyVad):

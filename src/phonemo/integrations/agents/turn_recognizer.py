@@ -26,13 +26,15 @@ from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.sliding import SlidingInference
 from phonemo.runtime.windows import LEAST_SECONDS, LEAST_SPEECH_SECONDS
 
+_MOST_SECONDS = 3600
+
 
 @dataclass(frozen=True)
 class TurnOptions:
     """How turns are recognized.
 
     Raises:
-        UsageError: a length that is too short.
+        UsageError: a length that is too short or too long.
     """
 
     live: bool = False
@@ -48,12 +50,13 @@ class TurnOptions:
     """Each turn adapts the recognizer to the speaker, who must have agreed."""
 
     def __post_init__(self) -> None:
-        shortest = min(self.one_pass_seconds, self.longest_seconds)
-        if not shortest >= LEAST_SECONDS:
-            raise UsageError(
-                f"expected lengths of at least {LEAST_SECONDS:g} s, got one_pass_seconds="
-                f"{self.one_pass_seconds} and longest_seconds={self.longest_seconds}"
-            )
+        for seconds in (self.one_pass_seconds, self.longest_seconds):
+            if not LEAST_SECONDS <= seconds <= _MOST_SECONDS:
+                raise UsageError(
+                    f"expected lengths of {LEAST_SECONDS:g} to {_MOST_SECONDS} s, since a turn is "
+                    f"kept in memory, got one_pass_seconds={self.one_pass_seconds} and "
+                    f"longest_seconds={self.longest_seconds}; choose others"
+                )
 
 
 class TurnRecognizer:

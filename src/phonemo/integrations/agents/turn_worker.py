@@ -86,9 +86,10 @@ class TurnWorker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="phonemo-turns")
         self._lead: deque[_Packet] = deque(maxlen=_MOST_LEAD_PACKETS)
         self._items: list[_Item] = [_Mark("open")]
+        self._waiting = 0.0  # seconds of audio in the items
         self._drain: asyncio.Task[None] | None = None
         self._in_turn = self._is_closed = self._is_late = False
-        self._ending: asyncio.Future[TurnEmotion | None] | None = None
+        self._endings: list[asyncio.Future[TurnEmotion | None]] = []
         # of the thread
         self._turns: TurnRecognizer | None = None
         self._has_failed = False
@@ -140,7 +141,7 @@ class TurnWorker:
         ending: asyncio.Future[TurnEmotion | None] = asyncio.get_running_loop().create_future()
         if self._in_turn:
             self._in_turn = False
-            self._ending = ending
+            self._endings = [other for other in self._endings if not other.done()] + [ending]
             self._put(_Mark("end", perf_counter(), ending))
         else:
             ending.set_result(None)
@@ -165,15 +166,18 @@ class TurnWorker:
         self._items.clear()
         self._lead.clear()
         self._in_turn = False
-        if self._drain is not None:
+        for ending in self._endings:
+            if not ending.done():
+                ending.set_result(None)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        # a callback that closes is part of the task, which then ends by itself
+        if self._drain is not None and self._drain is not asyncio.current_task():
             self._drain.cancel()
             await asyncio.wait([self._drain])
-        if self._ending is not None and not self._ending.done():
-            self._ending.set_result(None)
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _put(self, item: _Item) -> None:
         self._items.append(item)
+        self._waiting += item.seconds if isinstance(item, _Packet) else 0.0
         self._wake()
 
     def _wake(self) -> None:
@@ -181,10 +185,16 @@ class TurnWorker:
             self._drain = asyncio.get_running_loop().create_task(self._drain_items())
 
     def _drop_oldest(self) -> None:
-        packets = [item for item in self._items if isinstance(item, _Packet)]
-        if sum(packet.seconds for packet in packets) <= MOST_WAITING_SECONDS:
-            return
-        self._items.remove(packets[0])
+        while self._waiting > MOST_WAITING_SECONDS:
+            packets = ((n, item) for n, item in enumerate(self._items) if isinstance(item, _Packet))
+            place, oldest = next(packets)
+            if place == len(self._items) - 1:
+                return  # a single packet of any length is processed
+            del self._items[place]
+            self._waiting -= oldest.seconds
+            self._warn_of_drop()
+
+    def _warn_of_drop(self) -> None:
         if not self._is_late:
             self._is_late = True
             _LOG.warning(
@@ -196,11 +206,18 @@ class TurnWorker:
     async def _drain_items(self) -> None:
         loop = asyncio.get_running_loop()
         is_due = False
-        while self._items or is_due:
-            items, self._items = self._items, []
+        while not self._is_closed and (self._items or is_due):
+            items, self._items, self._waiting = self._items, [], 0.0
             outcomes, is_due = await loop.run_in_executor(self._thread, self._process, items)
             for outcome in outcomes:
-                await self._pass_on(outcome)
+                if not self._is_discarded(outcome):
+                    await self._pass_on(outcome)
+
+    def _is_discarded(self, outcome: _Outcome) -> bool:
+        """Whether it is a live emotion of a turn that was discarded in the meantime."""
+        is_live = isinstance(outcome, TurnEmotion) and not outcome.is_final
+        marks = [item.kind for item in self._items if isinstance(item, _Mark)] if is_live else []
+        return "discard" in marks
 
     async def _pass_on(self, outcome: _Outcome) -> None:
         if isinstance(outcome, _Ended):

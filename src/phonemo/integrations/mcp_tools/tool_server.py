@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -104,7 +106,8 @@ class _Calls:
 
     def __init__(self, tools: EmotionTools, roots: RecordingRoots | None) -> None:
         self._tools, self._roots = tools, roots
-        self._one_at_a_time = asyncio.Lock()
+        # one call at a time, as recognition uses all processors; also after one is canceled
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="phonemo-mcp")
 
     async def recognize_emotion(
         self, path: RecordingPath, ctx: Context
@@ -135,14 +138,20 @@ class _Calls:
         A recording that cannot be used has an error in its place.
         """
         allowed, loop = await self._allowed(ctx), asyncio.get_running_loop()
+        is_over = Event()
 
         def advance(done: int) -> None:
+            if is_over.is_set():
+                raise PhonemoError("the call was canceled; call the tool again")
             report = ctx.report_progress(done, len(paths))
             asyncio.run_coroutine_threadsafe(report, loop)
 
-        return await self._run(
-            lambda: self._tools.compare(allowed(), paths, advance), comparison_text
-        )
+        try:
+            return await self._run(
+                lambda: self._tools.compare(allowed(), paths, advance), comparison_text
+            )
+        finally:
+            is_over.set()
 
     async def list_models(self) -> Annotated[CallToolResult, ModelList]:
         """List the emotion models that ship with phonemo, their labels and licenses."""
@@ -151,10 +160,8 @@ class _Calls:
     async def _run(
         self, make: Callable[[], Result], describe: Callable[[Result], str]
     ) -> CallToolResult:
-        """Run in a thread, one call at a time: recognition uses all processors."""
         try:
-            async with self._one_at_a_time:
-                result = await asyncio.to_thread(make)
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, make)
         except PhonemoError as error:
             return _failure(error)
         content = [TextContent(type="text", text=describe(result))]
