@@ -122,11 +122,19 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or error
-        with suppress(
-            OSError, AttributeError
-        ):  # else Python flushes it once more at its end, with a traceback
-            sys.stdout.close()
+        _close_broken_output()
         _leave(f"{where}{reason}; check the path, its permissions and the free space", 1)
+
+
+def _close_broken_output() -> None:
+    """Close a standard output that cannot be written, or Python ends with a second message."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            sys.stdout.close()
 
 
 def _set_up_streams() -> None:
