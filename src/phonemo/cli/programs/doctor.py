@@ -26,8 +26,9 @@ _NAME_WIDTH = 16
 
 
 def doctor(as_json: AsJson = False, device: Device = "cpu", torch: WithTorch = False) -> None:
-    """Examine the installation: versions, devices, extras, formats, models and a self-test.
+    """Examine the installation and test the models.
 
+    Versions, devices, extras, formats, checksums, a self-test and a speed.
     Nothing is downloaded or sent. Exit status 0: all that is needed works; 1: there are problems,
     listed at the end, each with its next step; 2: wrong usage.
     """

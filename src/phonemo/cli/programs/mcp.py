@@ -35,8 +35,9 @@ def mcp(
     max_minutes: MaxMinutes = 30.0,
     max_mb: MaxMegabytes = 200.0,
 ) -> None:
-    """Serve tools for language models over standard input and output (Model Context Protocol).
+    """Serve tools for language models (MCP).
 
+    The Model Context Protocol, over standard input and output.
     Tools: recognize_emotion, emotion_timeline, compare_recordings, list_models; they only read. An
     MCP client starts this command. Needs pip install 'phonemo[mcp]'.
     """
