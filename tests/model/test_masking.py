@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from phonemo.model.masks import mask_spans
+from phonemo.model.masks import lengths_of, mask_of, mask_spans
 
 
 def _ones(batch: int, frames: int, features: int) -> torch.Tensor:
@@ -50,3 +50,8 @@ def test_masked_values_are_replaced_and_get_no_gradient():
     masked.sum().backward()
     assert masked[0, :, 0].tolist() == [0, 2]
     assert sequence.grad[0, :, 0].tolist() == [0, 1]
+
+
+def test_a_mask_and_its_lengths_are_each_others_inverse():
+    lengths = torch.tensor([3, 0, 5])
+    assert lengths_of(mask_of(lengths, 5)).tolist() == [3, 0, 5]

@@ -57,7 +57,12 @@ ROOMS = {
     ),
     "attention": Room(
         ("model/attention.py", "model/masks.py"),
-        ("model/test_attention.py", "model/test_masking.py", "model/test_fusion.py"),
+        (
+            "model/test_attention.py",
+            "model/test_masking.py",
+            "model/test_fusion.py",
+            "model/test_speech.py",
+        ),
     ),
     "alignment": Room(
         ("runtime/phonemes/alignment.py", "runtime/phonemes/edges.py"),
