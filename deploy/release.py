@@ -1,6 +1,6 @@
 """Prepare a release: write the version to every file that has it, and date the changelog.
 
-python deploy/release.py 0.2.0               writes version.py, CITATION.cff and CHANGELOG.md
+python deploy/release.py 0.2.0               writes version.py, CITATION.cff, CHANGELOG.md and js/
 python deploy/release.py --check             checks that their versions are equal
 
 Commit, tag and upload are manual steps, listed in CONTRIBUTING.md.
@@ -9,6 +9,7 @@ Commit, tag and upload are manual steps, listed in CONTRIBUTING.md.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 VERSION_FILE = "src/phonemo/version.py"
 CITATION = "CITATION.cff"
 CHANGELOG = "CHANGELOG.md"
+#: Of npm; the lock names the version a second time, for the package itself.
+PACKAGE, LOCK = "js/package.json", "js/package-lock.json"
 UNRELEASED = "## [Unreleased]"
 #: Versions with the same meaning in semver and pip.
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|rc)(\d+))?")
@@ -56,6 +59,15 @@ def with_citation(text: str, version: str, day: date) -> str:
     return _replace(r"^version: \S+$", line, text, CITATION)
 
 
+def with_package(text: str, version: str) -> str:
+    """Replace the version in the text of a file of npm."""
+    content = json.loads(text)
+    content["version"] = version
+    if "packages" in content:
+        content["packages"][""]["version"] = version
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
 def with_changes(text: str, version: str, day: date) -> str:
     """Turn the unreleased section of CHANGELOG.md into that of a version.
 
@@ -78,6 +90,8 @@ def versions(root: Path) -> dict[str, str]:
         VERSION_FILE: r'__version__ = "([^"]+)"',
         CITATION: r"^version: (\S+)$",
         CHANGELOG: r"^## \[(\d[^\]]*)\]",
+        PACKAGE: r'^  "version": "([^"]+)"',
+        LOCK: r'^  "version": "([^"]+)"',
     }
     matches = {
         name: re.search(pattern, _read(root, name), re.MULTILINE)
@@ -103,7 +117,7 @@ def check(root: Path) -> str:
 
 
 def release(root: Path, version: str, day: date) -> None:
-    """Write all three files, or none.
+    """Write all files, or none.
 
     Raises:
         ReleaseError: the version is invalid or not newer, or nothing has changed.
@@ -116,6 +130,8 @@ def release(root: Path, version: str, day: date) -> None:
         VERSION_FILE: lambda text: with_version(text, version),
         CITATION: lambda text: with_citation(text, version, day),
         CHANGELOG: lambda text: with_changes(text, version, day),
+        PACKAGE: lambda text: with_package(text, version),
+        LOCK: lambda text: with_package(text, version),
     }
     texts = {name: change(_read(root, name)) for name, change in changes.items()}
     for name, text in texts.items():

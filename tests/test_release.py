@@ -161,7 +161,8 @@ class TestReleasing:
     @pytest.fixture
     def root(self, tmp_path) -> Path:
         release = _release()
-        for name in (release.VERSION_FILE, release.CITATION, release.CHANGELOG):
+        names = (release.VERSION_FILE, release.CITATION, release.CHANGELOG)
+        for name in (*names, release.PACKAGE, release.LOCK):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes((REPOSITORY / name).read_bytes())
         return tmp_path
@@ -175,6 +176,8 @@ class TestReleasing:
         citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
         assert citation["version"] == "7.1.0"
         assert citation["date-released"] == DAY
+        lock = json.loads((root / "js/package-lock.json").read_text(encoding="utf-8"))
+        assert lock["version"] == lock["packages"][""]["version"] == "7.1.0"
 
     def test_a_second_release_contains_the_changes_after_the_first(self, root):
         release = _release()
