@@ -340,6 +340,7 @@ ALLOWED = {
     "phonemo.config.loading": (1, "yaml.load with a SafeLoader that knows no aliases"),
     "tests.test_errors": (2, "errors go from process to process as Python sends them"),
     "tests.runtime.test_pickling": (6, "recognizers go from process to process too"),
+    "tests.runtime.test_device": (5, "and their devices"),
     "tests.runtime.test_phoneme_decoder": (4, "so do their decoders"),
     "tests.abuse.hostile": (1, "makes the pickles that must not be opened"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import runpy
 from functools import partial
 
 import pytest
@@ -30,24 +31,25 @@ def program(beginning):
     return found
 
 
-def run(code):
-    names = {"__name__": "__main__"}
-    exec(compile(code, "docs/voice-agents.md", "exec"), names)
-    return names
+def run(code, folder):
+    """The names of a program after its run, as a script."""
+    script = folder / "documented.py"
+    script.write_text(code, encoding="utf-8")
+    return runpy.run_path(str(script), run_name="__main__")
 
 
 def test_the_pipeline_prints_the_emotions_of_a_recorded_turn(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     soundfile.write("turn.wav", recorded_turn(pause_seconds=1.5), 16_000)
-    run(program("asyncio.run(main())"))
+    run(program("asyncio.run(main())"), tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("turn anger True Speech emotion classifier, user's last turn: ")
 
 
-def test_the_message_of_the_context_is_kept_up_to_date():
+def test_the_message_of_the_context_is_kept_up_to_date(tmp_path):
     from phonemo.integrations.agents.turn_emotion import emotion_of_nothing
 
-    names = run(program("LLMContext(messages"))
+    names = run(program("LLMContext(messages"), tmp_path)
 
     async def emit():
         await names["emotions"]._call_event_handler("on_emotion", emotion_of_nothing(1))
@@ -58,14 +60,14 @@ def test_the_message_of_the_context_is_kept_up_to_date():
     assert "no result" in message["content"]
 
 
-def test_the_agent_adds_the_emotion_before_the_response(monkeypatch):
+def test_the_agent_adds_the_emotion_before_the_response(monkeypatch, tmp_path):
     from livekit.agents import StopResponse
 
     from tests.integrations import test_livekit
 
     recognizer = load_model(threads=1)
     monkeypatch.setattr(turn_worker, "load_model", lambda threads: recognizer)
-    documented = run(program("class Assistant(Agent)"))["Assistant"]
+    documented = run(program("class Assistant(Agent)"), tmp_path)["Assistant"]
 
     class Observed(documented):
         def __init__(self, emotions):
