@@ -1,6 +1,6 @@
 """Measure the page without a server: time in the browser against Python, start, and download.
 
-    python benchmarks/site.py [--rounds 7]
+    python benchmarks/site_in_browser.py [--rounds 7]
 
 Writes a site, serves it on this machine and opens it in headless Chromium. The worker's time for
 3 s clips and that of Python with one thread are taken in turns, so that other load hits both.
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,10 +25,12 @@ from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.site.onnxruntime_web import obtain_engine
 from phonemo.site.page_files import WEB
 from phonemo.site.write_site import write_site
-from tests.laws import REPOSITORY
-from tests.page.conftest import CHROMIUM, FLAGS
-from tests.site.browser.conftest import downloaded, recognize
-from tests.site.browser.hosting import Host, hosting
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))  # before a package of the same name
+from tests.page.conftest import CHROMIUM, FLAGS  # noqa: E402
+from tests.site.browser.conftest import downloaded, recognize  # noqa: E402
+from tests.site.browser.hosting import Host, hosting  # noqa: E402
 
 SAMPLES = sorted((WEB / "samples").glob("*.flac"))
 RATE, SECONDS = 16_000, 3
