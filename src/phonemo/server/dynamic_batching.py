@@ -221,6 +221,10 @@ class DynamicBatcher:
 
     def _finish(self, jobs: Sequence[_Job], done: asyncio.Future[_Ran]) -> None:
         self._running[jobs[0].long] -= 1
+        if done.cancelled():  # the server stops at once, before a thread has begun
+            for job in jobs:
+                job.future.cancel()
+            return
         ran = done.result()
         for job, outcome in zip(jobs, ran.outcomes, strict=True):
             job.step_done(ran.seconds / len(jobs))

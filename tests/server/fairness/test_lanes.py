@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -222,3 +223,27 @@ def test_an_idle_server_takes_a_long_recording_after_a_slow_moment():
                     second.admit(480.0)
 
     asyncio.run(act())
+
+
+def test_work_that_a_stop_takes_from_the_threads_is_cancelled_without_complaint():
+    async def stopped():
+        complaints = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        batcher = DynamicBatcher(1, 0.0)
+        began, go_on = threading.Event(), threading.Event()
+        busy = asyncio.ensure_future(batcher.run(lambda: (began.set(), go_on.wait(30))))
+        await asyncio.to_thread(began.wait, 30)
+        for pool in batcher._pools.values():  # no thread begins the next
+            pool.submit(go_on.wait, 30)
+        batcher._running = {False: 0, True: 0}
+        waiting = asyncio.ensure_future(batcher.run(lambda: None))
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+        for pool in batcher._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        results = await asyncio.gather(busy, waiting, return_exceptions=True)
+        batcher.close()
+        return complaints, type(results[1])
+
+    assert asyncio.run(asyncio.wait_for(stopped(), 60)) == ([], asyncio.CancelledError)
