@@ -6,7 +6,7 @@ from phonemo.annotations.prediction import Prediction
 from phonemo.audio import RATE
 from phonemo.runtime.adaptation.pool import STREAM_VECTORS, VectorPool
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.adaptation.statistics import LEAST_POOL, shrink_towards
+from phonemo.runtime.adaptation.statistics import LEAST_POOL
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import Samples
 
@@ -39,7 +39,4 @@ class SpeakerAdaptation:
             return
         self._pool.add(self._first.vector_of(samples), len(samples) / RATE)
         if len(self._pool) >= LEAST_POOL:
-            profile = self._pool.profile()
-            reference = self._first.adaptable()
-            source = shrink_towards(profile.statistics, reference, self._first.source)
-            self.recognizer = self._first.with_statistics(source, profile.mark)
+            self.recognizer = self._first.refined_by(self._pool.profile())

@@ -295,6 +295,18 @@ class Adaptable(ABC):
         profile.check(reference)
         return self.with_statistics(shrink_towards(profile.statistics, reference), profile.mark)
 
+    def refined_by(self, profile: Profile) -> Self:
+        """Return a recognizer that applies a profile shrunk towards what this one applies.
+
+        Args:
+            profile: of this model; not checked, as it comes from this recognizer's own pool.
+
+        Raises:
+            ModelError: the model takes no profile.
+        """
+        source = shrink_towards(profile.statistics, self.adaptable(), self.source)
+        return self.with_statistics(source, profile.mark)
+
     def with_statistics(self, source: Statistics | None, mark: ProfileMark | None) -> Self:
         """Return a recognizer that applies statistics already shrunk, as of a growing pool.
 

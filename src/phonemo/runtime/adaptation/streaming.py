@@ -7,7 +7,7 @@ from phonemo.errors import ModelError
 from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.pool import STREAM_VECTORS, Floats, VectorPool
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.adaptation.statistics import LEAST_POOL, shrink_towards
+from phonemo.runtime.adaptation.statistics import LEAST_POOL
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
 
 #: The profile is updated when this share of its pool is new: statistics of a thousand vectors take
@@ -31,8 +31,7 @@ class GrowingProfile:
 
     def __init__(self, listener: Adaptable) -> None:
         self._first = self._current = listener
-        self._reference = listener.adaptable()
-        self._pool = VectorPool(self._reference, STREAM_VECTORS)
+        self._pool = VectorPool(listener.adaptable(), STREAM_VECTORS)
         self._new_vectors = 0
 
     @property
@@ -75,7 +74,5 @@ class GrowingProfile:
         self._new_vectors = 0
 
     def _update_profile(self) -> None:
-        profile = self._pool.profile()
-        source = shrink_towards(profile.statistics, self._reference, self._first.source)
-        self._current = self._first.with_statistics(source, profile.mark)
+        self._current = self._first.refined_by(self._pool.profile())
         self._new_vectors = 0

@@ -35,7 +35,6 @@ from phonemo.audio.each_channel import reopened
 from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable, waveform_vectors
 from phonemo.runtime.adaptation.pool import VectorPool
-from phonemo.runtime.adaptation.statistics import shrink_towards
 from phonemo.runtime.parts.channel_predictions import mean_scores
 from phonemo.runtime.parts.word_emotions import recognize_words
 from phonemo.runtime.windows import WINDOW_SECONDS
@@ -284,7 +283,5 @@ def speakers_adapted(
     adapted: dict[Party, Kind] = {}
     for party, pool in pools.items():
         if turn_counts[party] >= LEAST_TURNS or pool.seconds >= LEAST_SECONDS:
-            profile = pool.profile()
-            statistics = shrink_towards(profile.statistics, reference, listener.source)
-            adapted[party] = listener.with_statistics(statistics, profile.mark)
+            adapted[party] = listener.refined_by(pool.profile())
     return adapted
