@@ -264,7 +264,7 @@ def open_bundle(folder: str | Path) -> Bundle:
 
 
 def network_of(folder: Path, card: BundleCard) -> bytes:
-    """Read a bundle's network again.
+    """Read the network of a bundle that has this card.
 
     Raises:
         CheckpointError: it is gone, or another than the card's.
