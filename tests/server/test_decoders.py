@@ -248,7 +248,7 @@ def test_output_of_a_broken_decoder_reaches_no_other_request(word):
 
 def test_a_reply_at_the_time_limit_leaves_no_dead_process(monkeypatch):
     """The time limit strikes after the answer is there and before the event loop has seen it."""
-    replied = threading.Event()
+    blocked, replied = threading.Event(), threading.Event()
     read = pool_module._DecoderProcess.decode
 
     async def act(found):
@@ -256,6 +256,7 @@ def test_a_reply_at_the_time_limit_leaves_no_dead_process(monkeypatch):
 
         def read_past_the_limit(process, upload, request):
             loop.call_soon_threadsafe(block_past_the_limit)
+            assert blocked.wait(60)  # else the loop may run the block and the answer in one turn
             try:
                 return read(process, upload, request)
             finally:
@@ -268,6 +269,7 @@ def test_a_reply_at_the_time_limit_leaves_no_dead_process(monkeypatch):
         return before, first, await pid(found)
 
     def block_past_the_limit():
+        blocked.set()
         assert replied.wait(60)
         time.sleep(0.1)
 
