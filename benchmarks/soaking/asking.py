@@ -10,13 +10,14 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 PATH = "/v1/audio/emotions"
+PROFILES = "/v1/audio/profiles"
 BOUNDARY = "phonemo-soak"
 KIND = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 #: Longer than the deadline of a recording of eight minutes.
@@ -85,6 +86,12 @@ def form(audio: bytes | None, name: str = "a.wav", **fields: object) -> bytes:
     """Build a form body."""
     parts = [] if audio is None else [_part(f'"file"; filename="{name}"', audio)]
     parts += [_part(f'"{key}"', str(value).encode()) for key, value in fields.items()]
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def files_form(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """Build a form body with several recordings: names and contents."""
+    parts = [_part(f'"file"; filename="{name}"', data) for name, data in files]
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 

@@ -21,6 +21,7 @@ from soaking.processes import tree
 FORMATS = ("json", "json", "verbose_json", "csv", "srt", "vtt", "rttm", "textgrid")
 PAGES = ("/", "/openapi.json", "/v1/models", "/web/main.js", "/web/base.css", "/no/such/page")
 LONG_AT_ONCE = 4
+PROFILE_FILES = 3
 SPOILT = ("200", "413", "415", "422")
 #: Invalid form fields, with the expected status.
 WRONG_FIELDS = (
@@ -42,6 +43,8 @@ class Target:
     too_long: bytes = field(default_factory=too_long)
     pcm: bytes = field(default_factory=pcm)
     answers: Answers = field(default_factory=Answers)
+    profile: str = ""
+    """JSON of the newest profile that the server made."""
 
     def clip(self, draw: random.Random) -> Clip:
         """Draw one of the good clips."""
@@ -224,6 +227,46 @@ def live_left(to: Target, draw: random.Random) -> str:
     return "left"
 
 
+def profile_made(to: Target, draw: random.Random) -> str:
+    """A profile of the same recordings; the response must have the same hash each time."""
+    files = [(clip.name, clip.data) for clip in to.clips if clip.name not in (WHOLE, MINUTES)]
+    body = asking.files_form(files[:PROFILE_FILES])
+    status, text = ask(to.port, asking.PROFILES, "POST", body, asking.KIND)
+    if status != 200:
+        return str(status)
+    found = json.loads(text)
+    to.answers.text("profile", found["hash"])
+    to.profile = json.dumps(found["profile"])
+    return "200"
+
+
+def with_profile(to: Target, draw: random.Random) -> str:
+    """A recording with a profile, or with one that is damaged."""
+    if not to.profile:
+        return profile_made(to, draw)
+    clip, wrong = to.clip(draw), draw.random() < 0.2
+    sent = to.profile[: draw.randrange(len(to.profile))] if wrong else to.profile
+    status, body = post(to.port, clip.data, clip.name, profile_json=sent)
+    if wrong:
+        return "refused" if status in (400, 422) else f"{status} for a damaged profile"
+    if status == 200:
+        to.answers.scores(f"{clip.name} with profile", json.loads(body)["scores"])
+    return str(status)
+
+
+def live_profile(to: Target, draw: random.Random) -> str:
+    """A stream with a profile, which adapts or not."""
+    adapts = draw.random() < 0.5
+    with asking.stream(to.port, "?adapt=true" if adapts else "") as client:
+        if to.profile:
+            first = {"type": "profile", "profile_json": json.loads(to.profile)}
+            client.send(json.dumps(first))
+        for start in range(0, len(to.pcm), 9600):
+            client.send(to.pcm[start : start + 9600])
+        client.send(asking.FINISH)
+        return asking.last_event(client)[0]
+
+
 def decoder_killed(to: Target, draw: random.Random) -> str:
     """Kill one of the server's decoders."""
     commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in tree(to.pid)[1:]}
@@ -259,5 +302,8 @@ KINDS: tuple[Kind, ...] = (
     (live, 3, ("final 1000",)),
     (live_wrong, 2, ("error 1008", "error 1009")),
     (live_left, 2, ("left",)),
+    (profile_made, 1, ("200",)),
+    (with_profile, 6, ("200", "refused")),
+    (live_profile, 2, ("final 1000",)),
     (decoder_killed, 0.3, ("killed",)),
 )
