@@ -65,7 +65,7 @@ class Soak:
     def __init__(self, server: Server, home: Path, asked: argparse.Namespace) -> None:
         self.server, self.asked, self.seconds = server, asked, asked.minutes * 60
         self.target = Target(server.port, server.process.pid)
-        self.outcomes = Outcomes()
+        self.outcomes = Outcomes(asked.loaded)
         self.looks: list[dict[str, Any]] = []
         good, bad = folder_of(home / "recordings", self.target.clips)
         self.commands = Commands(home / "commands", good, bad, COMMAND_PAUSE_SECONDS)
@@ -205,5 +205,8 @@ class Soak:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument(
+        "--loaded", action="store_true", help="other programs run: refusals as busy are right"
+    )
     parser.add_argument("--plot", help="a PNG; needs matplotlib")
     sys.exit(main(parser.parse_args()))

@@ -19,6 +19,8 @@ from soaking.processes import tree
 MOST_PAUSE_SECONDS, PATIENCE_SECONDS = 0.5, 60.0
 #: Most wrong outcomes that are reported.
 _MOST_ODD = 50
+#: A server without processor time for a request refuses it: "busy" in its answers.
+_BUSY = ("429", "503", "error 1013")
 
 
 class Server:
@@ -72,9 +74,14 @@ class Server:
 
 
 class Outcomes:
-    """Counts of outcomes by kind of request, shared by threads."""
+    """Counts of outcomes by kind of request, shared by threads.
 
-    def __init__(self) -> None:
+    Args:
+        loaded: other programs use the processors, so that refusals as busy are right.
+    """
+
+    def __init__(self, loaded: bool = False) -> None:
+        self._more: tuple[str, ...] = _BUSY if loaded else ()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self.odd: list[str] = []
@@ -84,7 +91,7 @@ class Outcomes:
         """Count an outcome."""
         with self._lock:
             self._counts[kind, how] += 1
-            if how not in right and len(self.odd) < _MOST_ODD:
+            if how not in (*right, *self._more) and len(self.odd) < _MOST_ODD:
                 self.odd.append(f"{time.strftime('%X')} {kind}: {how}")
 
     def counts(self) -> list[tuple[str, str, int]]:
