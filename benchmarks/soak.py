@@ -59,6 +59,36 @@ def main(args: argparse.Namespace) -> int:
         return soak.tell()
 
 
+def curves(
+    looks: list[dict[str, Any]], commands: list[dict[str, Any]], parent: list[dict[str, Any]]
+) -> list[Curve]:
+    """Curves of the server, the commands and the process of many batches."""
+    quiet = [one for one in looks if one["quiet"]]
+    plain = [one for one in commands if not one["deadly"]]
+    memory = {"share": MEMORY_BAR, "unit": "MB"}
+    return [
+        curve("server, Pss", looks, "pss", **memory),
+        curve("server, anonymous", looks, "anonymous", **memory),
+        curve("server without decoders, anonymous", looks, "main", **memory),
+        *(curve(f"server, {name}", quiet, name, unit="server, quiet") for name in COUNTS),
+        curve("a command's peak, Pss", plain, "pss", **memory),
+        *(curve(f"after a command, {name}", commands, name, unit="left by commands")
+          for name in ("left", "half_files", "temporary")),
+        curve("parent of batches, anonymous", parent, "anonymous", **memory),
+        *(curve(f"parent of batches, {name}", parent, name, unit="parent of batches")
+          for name in PARENT_COUNTS),
+    ]  # fmt: skip
+
+
+def plot_again(path: str) -> int:
+    """Judge and plot the measurements of the last run, which may still go on."""
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    found = curves(kept["looks"], kept["commands"], kept["parent"])
+    for one in found:
+        print(line(one.judged(kept["seconds"])))
+    return int(not plotted(found, kept["seconds"], path))
+
+
 class Soak:
     """All parts that run concurrently."""
 
@@ -142,21 +172,7 @@ class Soak:
 
     def curves(self) -> list[Curve]:
         """The curves that must be flat."""
-        quiet = [one for one in self.looks if one["quiet"]]
-        plain = [one for one in self.commands.told if not one["deadly"]]
-        memory, parent = {"share": MEMORY_BAR, "unit": "MB"}, self.parent.told
-        return [
-            curve("server, Pss", self.looks, "pss", **memory),
-            curve("server, anonymous", self.looks, "anonymous", **memory),
-            curve("server without decoders, anonymous", self.looks, "main", **memory),
-            *(curve(f"server, {name}", quiet, name, unit="server, quiet") for name in COUNTS),
-            curve("a command's peak, Pss", plain, "pss", **memory),
-            *(curve(f"after a command, {name}", self.commands.told, name, unit="left by commands")
-              for name in ("left", "half_files", "temporary")),
-            curve("parent of batches, anonymous", parent, "anonymous", **memory),
-            *(curve(f"parent of batches, {name}", parent, name, unit="parent of batches")
-              for name in PARENT_COUNTS),
-        ]  # fmt: skip
+        return curves(self.looks, self.commands.told, self.parent.told)
 
     def faults(self) -> list[str]:
         """All faults other than growth."""
@@ -209,4 +225,8 @@ if __name__ == "__main__":
         "--loaded", action="store_true", help="other programs run: refusals as busy are right"
     )
     parser.add_argument("--plot", help="a PNG; needs matplotlib")
-    sys.exit(main(parser.parse_args()))
+    parser.add_argument(
+        "--again", action="store_true", help="only plot the last run's measurements"
+    )
+    args = parser.parse_args()
+    sys.exit(plot_again(args.plot or "soak.png") if args.again else main(args))

@@ -1,4 +1,4 @@
-"""Whether a curve is flat: medians of its tenths, its slope, the first tenth and the last."""
+"""Whether a curve is flat: medians of its tenths, their trend, the first tenth and the last."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import theilslopes
 
 #: Share of the time that counts as warm-up.
 WARM_UP = 1 / 6
 TENTHS = 10
 #: Largest relative increase of memory from the first tenth to the last.
 MEMORY_BAR = 0.05
-_MOST_POINTS = 500
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,10 @@ class Curve:
         tenths = [_median(kept, *_span(start, seconds, number)) for number in range(TENTHS)]
         known = [value for value in tenths if value is not None]
         found = {"name": self.name, "unit": self.unit, "tenths": tenths, "points": len(kept)}
-        found |= {"bar": self.share, "per_hour": slope(kept) * 3600}
+        found |= {"bar": self.share}
         if len(known) < TENTHS:
-            return found | {"change": None, "flat": None}
+            return found | {"trend": None, "change": None, "flat": None}
+        found["trend"] = trend(start, seconds, known)
         change = known[-1] - known[0]
         most = 0.0 if self.share is None else self.share * known[0]
         return found | {"change": change, "flat": abs(change) <= most}
@@ -53,13 +54,15 @@ def curve(
     return Curve(name, [(row["at"], row[key]) for row in told], share, unit)
 
 
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Theil-Sen estimator: the median of the slopes between all pairs, robust to outliers."""
-    some = np.array(points[:: max(1, len(points) // _MOST_POINTS)], dtype=float).reshape(-1, 2)
-    first, second = np.triu_indices(len(some), 1)
-    apart = some[second] - some[first]
-    steep = apart[apart[:, 0] > 0]
-    return float(np.median(steep[:, 1] / steep[:, 0])) if len(steep) else 0.0
+def trend(start: float, end: float, tenths: Sequence[float]) -> tuple[float, float, float]:
+    """Change an hour of the tenths' medians, and its 95 % interval (Theil and Sen).
+
+    Single measurements follow each other too closely to count as independent; medians of minutes
+    do so much less.
+    """
+    middles = np.linspace(start, end, 2 * TENTHS + 1)[1::2] / 3600
+    found = theilslopes(tenths, middles, alpha=0.95)
+    return float(found.slope), float(found.low_slope), float(found.high_slope)
 
 
 def line(found: Mapping[str, Any]) -> str:
@@ -67,9 +70,16 @@ def line(found: Mapping[str, Any]) -> str:
     tenths = " ".join("-" if value is None else f"{value:.4g}" for value in found["tenths"])
     flat = {True: "flat", False: "NOT FLAT", None: "too short to tell"}[found["flat"]]
     bar = "equal" if found["bar"] is None else f"within {found['bar']:.0%}"
-    change = "" if found["change"] is None else f", last against first {_change(found)}"
-    told = f"{found['per_hour']:+.3g} an hour{change}; bar: {bar}: {flat}"
+    change = "" if found["change"] is None else f"; last against first {_change(found)}"
+    told = f"{_trend(found['trend'])}{change}; bar: {bar}: {flat}"
     return f"  {found['name']:<34}{tenths}\n{'':36}{told}"
+
+
+def _trend(found: tuple[float, float, float] | None) -> str:
+    if found is None:
+        return "too few measurements"
+    slope, low, high = found
+    return f"{slope:+.3g} an hour (95 % {low:+.3g} to {high:+.3g})"
 
 
 def _change(found: Mapping[str, Any]) -> str:
