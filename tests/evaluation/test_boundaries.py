@@ -36,10 +36,13 @@ def test_a_touch_where_the_reference_has_a_pause_is_wrong_twice():
 def test_one_phoneme_and_none():
     np.testing.assert_allclose(boundary_errors([(0.1, 0.2)], [(0.0, 0.25)]), [0.1, 0.05])
     assert boundary_errors([], []).shape == (0,)
-    with pytest.raises(
-        ResultError, match="expected 2 aligned phonemes, as in the reference, got 1"
-    ):
-        boundary_errors([(0, 1), (1, 2)], [(0, 1)])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_other_numbers_of_phonemes_are_refused(count):
+    expected = f"expected 2 aligned phonemes, as in the reference, got {count}"
+    with pytest.raises(ResultError, match=expected):
+        boundary_errors([(0, 1), (1, 2)], [(0, 1)] * count)
 
 
 def test_a_summary_by_hand():

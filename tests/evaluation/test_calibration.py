@@ -176,6 +176,14 @@ def test_a_temperature_that_helps_every_speaker_is_kept() -> None:
     assert scaling.temperature > 2
 
 
+def test_a_mild_temperature_is_kept_although_equal_scores_would_be_worse() -> None:
+    logits, truth = drawn(1.6, rows=900)
+    speakers = [f"s{number % 3}" for number in range(900)]
+    uniform = math.log(4)
+    assert mean_loss(logits, truth, 1.0) < uniform
+    assert calibration.calibrate_grouped(logits, truth, speakers).temperature > 1.3
+
+
 def test_a_temperature_that_helps_one_speaker_is_dropped() -> None:
     """The first speaker is overconfident; a colder temperature helps the second far more."""
     logits, truth = drawn(4.0, rows=200)
@@ -426,3 +434,19 @@ def test_other_shapes_are_one_clear_line(
     assert "(utterance, emotion) and (utterance,)" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, PhonemoError)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("truth", [[0, 2], [0, -1], [0, 9], [0.0, 1.0], [True, False]])
+def test_other_class_indices_are_refused(name: str, truth: list[object]) -> None:
+    with pytest.raises(ResultError, match="expected class indices from 0 to 1 in truth"):
+        CALLS[name]([[0.6, 0.4], [0.5, 0.5]], truth)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("scores", [[math.nan, 0.5], [-math.inf, 0.5], [math.inf, 0.5]])
+def test_scores_without_a_number_for_the_true_class_are_refused(
+    name: str, scores: list[float]
+) -> None:
+    with pytest.raises(ResultError, match="got NaN or infinity"):
+        CALLS[name]([scores, [0.5, 0.5]], [0, 1])

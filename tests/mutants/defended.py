@@ -44,4 +44,9 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "colder = _loss(scores, indices, left) <= _loss(scores, indices, right)",
         "colder = _loss(scores, indices, left) < _loss(scores, indices, right)",
     ): "two equal losses have the optimum between them, and both choices keep it",
+    (
+        "evaluation/metrics.py",
+        "best[1:] = np.minimum(best[1:], row[:-1] + unit * (symbols != codes.get(symbol, -1)))",
+        "best[1:] = np.minimum(best[1:], row[:-1] + unit * (symbols != codes.get(symbol, - 2)))",
+    ): "any number that is no code stands for a symbol that the hypothesis lacks",
 }

@@ -28,11 +28,15 @@ def main(words: Sequence[str] | None = None) -> int:
         session = Session(name, options.python)
         if options.again:
             session.forget_survivors()
-        count = 0 if options.report else options.sample
-        for mutant in session.run(count, options.seed, end - time.monotonic()):
-            print(f"{name}: {_place(mutant)}: {mutant.outcome}", flush=True)
+        if not options.report:
+            _run(session, options, end - time.monotonic())
         found[name] = session.results(options.sample, options.seed)
     return _report(found)
+
+
+def _run(session: Session, options: argparse.Namespace, seconds: float) -> None:
+    for mutant in session.run(options.sample, options.seed, seconds):
+        print(f"{session.name}: {_place(mutant)}: {mutant.outcome}", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
