@@ -24,9 +24,21 @@ ROOMS = {
     ),
     "calibration": Room(
         ("evaluation/calibration.py",),
-        ("evaluation/test_calibration.py", "evaluation/test_selective.py"),
+        (
+            "evaluation/test_calibration.py",
+            "evaluation/test_selective.py",
+            "properties/test_scores.py",
+            "train/test_calibrating.py",
+        ),
     ),
-    "significance": Room(("evaluation/significance.py",), ("evaluation/test_comparison.py",)),
+    "significance": Room(
+        ("evaluation/significance.py",),
+        (
+            "evaluation/test_comparison.py",
+            "evaluation/test_ratings.py",
+            "evaluation/test_studies.py",
+        ),
+    ),
     "splits": Room(
         ("corpora/splits.py", "corpora/groups.py", "corpora/folds.py", "corpora/given_split.py"),
         (
@@ -34,6 +46,7 @@ ROOMS = {
             "corpora/test_given_split.py",
             "corpora/test_published.py",
             "corpora/test_leakage.py",
+            "corpora/test_copied_splits.py",
         ),
     ),
     "leakage": Room(
@@ -43,14 +56,21 @@ ROOMS = {
             "corpora/test_splits.py",
             "corpora/test_copied_splits.py",
             "corpora/test_given_split.py",
+            "train/test_planted_leaks.py",
         ),
     ),
     "losses": Room(
         ("model/losses.py", "model/rating_losses.py"),
         ("model/test_losses.py", "model/test_rating_losses.py"),
     ),
-    "fusion": Room(("model/fusion.py",), ("model/test_fusion.py", "model/test_streams.py")),
-    "pooling": Room(("model/pooling.py",), ("model/test_pooling.py",)),
+    "fusion": Room(
+        ("model/fusion.py",),
+        ("model/test_fusion.py", "model/test_streams.py", "model/test_network.py"),
+    ),
+    "pooling": Room(
+        ("model/pooling.py",),
+        ("model/test_pooling.py", "model/test_phoneme_route.py", "model/test_network.py"),
+    ),
     "heads": Room(
         ("model/heads.py", "model/phoneme_route.py"),
         ("model/test_heads.py", "model/test_phoneme_route.py", "model/test_network.py"),
@@ -62,6 +82,8 @@ ROOMS = {
             "model/test_masking.py",
             "model/test_fusion.py",
             "model/test_speech.py",
+            "model/test_build.py",
+            "model/test_network.py",
         ),
     ),
     "alignment": Room(
@@ -70,14 +92,28 @@ ROOMS = {
             "runtime/test_alignment.py",
             "runtime/test_edges.py",
             "properties/test_alignment_properties.py",
+            "runtime/test_spans.py",
+            "runtime/test_phoneme_decoder.py",
         ),
     ),
     "windows": Room(
         ("runtime/sliding.py", "runtime/windows.py"),
-        ("runtime/test_windows.py", "properties/test_windows.py", "runtime/test_hearing.py"),
+        (
+            "runtime/test_windows.py",
+            "properties/test_windows.py",
+            "runtime/test_hearing.py",
+            "runtime/test_growing.py",
+            "runtime/test_spoken.py",
+        ),
     ),
-    "timeline": Room(("runtime/timeline.py",), ("runtime/test_timeline.py",)),
-    "attribution": Room(("runtime/phonemes/attribution.py",), ("runtime/test_attribution.py",)),
+    "timeline": Room(
+        ("runtime/timeline.py",),
+        ("runtime/test_timeline.py", "properties/test_windows.py"),
+    ),
+    "attribution": Room(
+        ("runtime/phonemes/attribution.py",),
+        ("runtime/test_attribution.py", "properties/test_alignment_properties.py"),
+    ),
     "profiles": Room(
         (
             "runtime/adaptation/profile.py",
@@ -89,6 +125,9 @@ ROOMS = {
             "runtime/test_profile.py",
             "runtime/test_adaptation.py",
             "runtime/test_adapted.py",
+            "runtime/test_reference_file.py",
+            "runtime/test_growing.py",
+            "runtime/test_sharing.py",
         ),
     ),
 }

@@ -176,11 +176,13 @@ def test_a_balanced_pool_loses_little_by_the_estimate(seed):
 def test_shares_and_mean_by_hand():
     # far apart on the first feature: six vectors of the first class, two of the second, and a prior
     # of half the pool that is even: shares (3/4 + 1/4) / 1.5 and (1/4 + 1/4) / 1.5
-    reference = replace(REFERENCE, weight=REFERENCE.weight * 1e3)
+    # (class means without symmetry, so that shares must sum to one)
+    means = np.array([[0.8, 0.0], [-0.3, 0.0]])
+    reference = replace(REFERENCE, weight=REFERENCE.weight * 1e3, class_means=means)
     rows = np.array([[3.0, 2.0]] * 4 + [[-1.0, 2.0]] * 2 + [[3.0, 2.0]] * 2)
     plain, result = moments(rows, reference), estimate(rows, reference)
     uneven = 2 / 3 - 1 / 2
-    expected = plain.mean[0] - plain.deviation[0] * (uneven * 0.8 + -uneven * -0.8)
+    expected = plain.mean[0] - plain.deviation[0] * (uneven * 0.8 + -uneven * -0.3)
     np.testing.assert_allclose(result.mean, [expected, plain.mean[1]])
     np.testing.assert_array_equal(result.deviation, plain.deviation)
 

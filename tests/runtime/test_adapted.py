@@ -160,6 +160,13 @@ def test_order_jobs_and_batching_have_no_effect(recognizer, profile, clips):
     assert pool.profile() == profile
 
 
+def test_a_recording_of_one_pass_has_one_vector(recognizer, conversation):
+    """Of eleven seconds, which would be several windows."""
+    clip = conversation[: 11 * RATE]
+    (result,) = recognizer.vectors([clip], RATE)
+    np.testing.assert_array_equal(result.rows, [recognizer.vector_of(clip)])
+
+
 def test_a_long_recording_counts_by_its_windows(recognizer, conversation):
     (result,) = recognizer.vectors([conversation], RATE)
     assert len(result.rows) == 12, "36 s in windows of 3 s that do not overlap"
