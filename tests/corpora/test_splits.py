@@ -269,6 +269,7 @@ def test_with_two_sentences_validation_has_separate_speakers():
         assert not set(speakers(fold.train)) & set(speakers(fold.validation))
     assert result.folds[0].validation[0][0] != result.folds[1].validation[0][0]
     assert "only two sentences" in result.notes[1]
+    assert [fold.name for fold in result.folds] == ["sentence-1", "sentence-2"]
     with pytest.raises(ProtocolError, match=r"expected at least 3 sentences .*, got 1"):
         split(parallel("abcd", ["one"]), "sentence")
 
@@ -310,7 +311,7 @@ def test_random_folds_are_stratified_and_have_a_leak_note():
     rows = parallel("abcde", ["one", "two", "three"], takes=4)
     result = split(rows, "random-leaky")
     emotions = {row.id: row.emotion for row in rows}
-    assert len(result.folds) == 5
+    assert [fold.name for fold in result.folds] == [f"random-{one}" for one in range(1, 6)]
     assert result.notes[0].startswith("LEAKY:")
     assert "+6.6" in result.notes[0]
     for fold in result.folds:

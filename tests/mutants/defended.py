@@ -49,4 +49,39 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "best[1:] = np.minimum(best[1:], row[:-1] + unit * (symbols != codes.get(symbol, -1)))",
         "best[1:] = np.minimum(best[1:], row[:-1] + unit * (symbols != codes.get(symbol, - 2)))",
     ): "any number that is no code stands for a symbol that the hypothesis lacks",
+    (
+        "runtime/phonemes/attribution.py",
+        "rows = max(1, _MOST_FEATURES // max(1, left_out.shape[1] * features))",
+        "rows = max(1, _MOST_FEATURES // max( 0, left_out.shape[1] * features))",
+    ): "a network has at least one feature and a clip one frame",
+    (
+        "runtime/phonemes/attribution.py",
+        "bounds = np.array([(span.start, span.end) for span in spans], dtype=np.float64).reshape(-1, 2)",
+        "bounds = np.array([(span.start, span.end) for span in spans], dtype=np.float64).reshape(- 2, 2)",
+    ): "numpy takes any negative length as the unknown one",
+    (
+        "runtime/phonemes/attribution.py",
+        "full = decide(np.ones((1, left_out.shape[1]), dtype=np.bool_))[0]",
+        "full = decide(np.ones((1, left_out.shape[1]), dtype=np.bool_))[ -1]",
+    ): "there is one row",
+    (
+        "corpora/groups.py",
+        'genders = _genders(utterances, units) if axis == "speaker" else {}',
+        'genders = _genders(utterances, units) if axis >= "speaker" else {}',
+    ): "no axis sorts after speaker",
+    (
+        "evaluation/calibration.py",
+        "while high - low > 1e-6 * high:",
+        "while high - low >= 1e-6 * high:",
+    ): "one more halving of an interval that is small enough",
+    (
+        "runtime/phonemes/attribution.py",
+        "_MOST_FEATURES = 2_000_000",
+        "_MOST_FEATURES = 1999999",
+    ): "a bound of memory, which changes no result",
+    (
+        "runtime/adaptation/adaptable.py",
+        "return Vectors(np.stack(rows) if rows else np.zeros((0, 0), np.float32), seconds)",
+        "return Vectors(np.stack(rows) if rows else np.zeros((0, 1), np.float32), seconds)",
+    ): "no row has a width",
 }

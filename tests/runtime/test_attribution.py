@@ -36,6 +36,13 @@ def test_frames_belong_to_the_phoneme_that_their_centre_lies_in():
     assert result.astype(int).tolist() == [[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 1]]
 
 
+def test_a_frame_belongs_to_the_phoneme_that_begins_at_its_centre_and_not_to_one_that_ends_there():
+    centre = GRID.sample_at(2.5) / RATE
+    spans = [PhonemeSpan("a", 0.0, centre, 1.0), PhonemeSpan("m", centre, 0.2, 1.0)]
+    result = frames_within(spans, GRID, 5)
+    assert result.astype(int).tolist() == [[1, 1, 0, 0, 0], [0, 0, 1, 1, 1]]
+
+
 def test_shares_are_the_score_minus_the_score_without():
     spans = add_attribution([span("a", 0, 2), span("m", 2, 3)], decide, GRID, 5, 8)
     # all: mean 0.8, score 0.58; without frames 0 and 1: mean 0; without frame 2: mean 1.5
@@ -65,6 +72,10 @@ def test_rows_are_run_in_parts_that_fit_the_memory(monkeypatch):
     monkeypatch.setattr(attribution, "_MOST_FEATURES", 80)
     np.testing.assert_array_equal(score_drops(counted, left_out, 8), whole)
     assert sizes == [1, 2, 2, 1]
+    sizes.clear()
+    monkeypatch.setattr(attribution, "_MOST_FEATURES", 1)
+    np.testing.assert_array_equal(score_drops(counted, left_out, 8), whole)
+    assert sizes == [1] * 6, "one clip at a time where even one is above the bound"
 
 
 # Real speech --------------------------------------------------------------------------------------

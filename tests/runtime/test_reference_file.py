@@ -51,7 +51,7 @@ def test_a_radius_is_optional(radius):
         ({"k_mean": None}, "cannot be read"),
         ({"centre": np.zeros(2)}, "expected float32 arrays"),
         ({"centre": np.zeros(0, np.float32)}, "expected centre of shape"),
-        ({"centre": np.float32(1)}, "expected centre of shape"),
+        ({"centre": np.float32(1)}, r"expected centre of shape \(0,\)"),
         ({"spread": np.ones(3, np.float32)}, "expected spread of shape"),
         ({"bias": np.ones(3, np.float32)}, "expected bias of shape"),
         ({"weight": np.ones((2, 3), np.float32)}, "expected weight of shape"),

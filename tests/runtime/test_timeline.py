@@ -126,6 +126,17 @@ def test_only_windows_still_needed_are_kept():
         assert len(line._open) <= 12
 
 
+def test_no_cell_lies_beyond_the_end():
+    cells = []
+
+    def extent(start, end):
+        cells.append((start, end))
+        return start, end
+
+    run_timeline([ANGER, ANGER], HOP * 5 // 2, extent)
+    assert cells == [(0, HOP), (HOP, 2 * HOP), (2 * HOP, HOP * 5 // 2)]
+
+
 @pytest.mark.parametrize("samples", [0, HOP // 2])
 def test_silence_has_no_segment(samples):
     assert run_timeline([None], samples)[0] == []
