@@ -56,8 +56,8 @@ DEFENDED: dict[tuple[str, str, str], str] = {
     ): "a network has at least one feature and a clip one frame",
     (
         "runtime/phonemes/attribution.py",
-        "bounds = np.array([(span.start, span.end) for span in spans], dtype=np.float64).reshape(-1, 2)",
-        "bounds = np.array([(span.start, span.end) for span in spans], dtype=np.float64).reshape(- 2, 2)",
+        "bounds = np.array([(span.start, span.end) for span in spans], dtype=np.float64).reshape(-1, 2)",  # noqa: E501
+        "bounds = np.array([(span.start, span.end) for span in spans], dtype=np.float64).reshape(- 2, 2)",  # noqa: E501
     ): "numpy takes any negative length as the unknown one",
     (
         "runtime/phonemes/attribution.py",
