@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from phonemo.config import ProtocolConfig
 from phonemo.corpora import leakage
-from phonemo.corpora.groups import SplitGroup, _interleave_genders, unit_of
+from phonemo.corpora.groups import SplitGroup, _interleave_genders, choose_validation, unit_of
 from phonemo.corpora.splits import AXES, Fold, make_split
 from phonemo.errors import LeakageError, ProtocolError
 from tests.corpora.tiny_manifests import manifests, parallel, scripted, utterance
@@ -386,3 +386,13 @@ def test_dropping_needs_transcripts():
     rows = [row.model_copy(update={"transcript": None}) for row in scripted()]
     with pytest.raises(ProtocolError, match="8 of 8 utterances have no transcript"):
         split(rows, drop_near_duplicates=0.6)
+
+
+def test_only_a_known_gender_that_is_missing_changes_who_validates():
+    both, one = frozenset({"female", "male"}), frozenset({"female"})
+    unknown = [SplitGroup(name, frozenset(name), frozenset()) for name in "ab"]
+    women = [SplitGroup(name, frozenset(name), one) for name in "cd"]
+    later = SplitGroup("e", frozenset("e"), both)
+    assert choose_validation([*unknown, later], 2) == tuple(unknown)
+    assert choose_validation([*women, later], 2) == (women[0], later)
+    assert choose_validation([women[0], later], 1) == (women[0],)

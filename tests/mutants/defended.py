@@ -25,6 +25,11 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "if self.samples < self._start + 2 + self.hop:",
     ): "it only saves joining the pieces; the loop below decides whether a window is complete",
     (
+        "runtime/windows.py",
+        "if self.samples < self._start + 2 * self.hop:",
+        "if self.samples < self._start + 1 * self.hop:",
+    ): "it only saves joining the pieces; the loop below decides whether a window is complete",
+    (
         "evaluation/calibration.py",
         "if scores.ndim != 2 or indices.shape != scores.shape[:1] or len(indices) == 0:",
         "if scores.ndim != 2 or indices.shape != scores.shape[:1] or len(indices) <= 0:",
