@@ -389,7 +389,7 @@ def test_dropping_needs_transcripts():
 
 
 def test_only_a_known_gender_that_is_missing_changes_who_validates():
-    both, one = frozenset({"female", "male"}), frozenset({"female"})
+    both, one = frozenset("fm"), frozenset("f")
     unknown = [SplitGroup(name, frozenset(name), frozenset()) for name in "ab"]
     women = [SplitGroup(name, frozenset(name), one) for name in "cd"]
     later = SplitGroup("e", frozenset("e"), both)
