@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.train import pictures
+from tests.train.forking import Launcher, launcher
 
 #: Here trainings draw their pictures.
 DRAWN = {"tests.train.test_last", "tests.train.test_rated_dimensions"}
@@ -17,3 +20,10 @@ def no_plots(request: pytest.FixtureRequest):
         if request.module.__name__ not in DRAWN:
             pictures.leave_out(patch)
         yield
+
+
+@pytest.fixture(scope="package")
+def forked(tmp_path_factory) -> Iterator[Launcher]:
+    """Launches trainings in processes of their own that import nothing."""
+    with launcher(tmp_path_factory.mktemp("launcher")) as one:
+        yield one

@@ -32,17 +32,10 @@ from phonemo.train import distributed
 from phonemo.train.experiments.training_run import run
 from phonemo.train.trainer import PhonemoTrainer
 from tests.train import pictures
+from tests.train.forking import SETTINGS
 
 FOLD = "speaker-s1"
 REPOSITORY = Path(__file__).resolve().parents[2]
-#: Of every process of a training: one thread, this machine alone.
-SETTINGS = {
-    "OMP_NUM_THREADS": "1",
-    "GLOO_SOCKET_IFNAME": "lo",
-    "HF_HUB_OFFLINE": "1",
-    "MPLBACKEND": "agg",
-    "TORCH_CPP_LOG_LEVEL": "ERROR",
-}
 
 
 def train_all(folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Starts the processes of a training by fork, where torchrun itself is not tested.
+"""Starts the processes of a training by fork, where neither torchrun nor a command is tested.
 
-One process imports torch, transformers and phonemo.train for a module of tests, and forks the ranks
-of each launch: torchrun and its ranks import for longer than they train.
+One process imports torch, transformers and phonemo.train for all tests of trainings, and forks the
+processes of each launch: they import for longer than they train.
 """
 
 from __future__ import annotations
@@ -18,27 +18,35 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-RANKS = 2
+#: Of every process: one thread, this machine alone.
+SETTINGS = {
+    "OMP_NUM_THREADS": "1",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "HF_HUB_OFFLINE": "1",
+    "MPLBACKEND": "agg",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
 
 
 class Launcher:
-    """Launches ``tests.train.crew``, once at a time."""
+    """Launches modules that have a function ``main``, one launch at a time."""
 
     def __init__(self, process: subprocess.Popen[str], errors: Path) -> None:
         self._process = process
         self._errors = errors
 
-    def start(self, *arguments: str) -> None:
-        """Start both processes with the arguments of crew."""
+    def start(self, module: str, *arguments: str, ranks: int = 1) -> None:
+        """Start so many processes; several are ranks of one training."""
         self._errors.write_text("")
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.write(json.dumps([module, arguments, ranks]) + "\n")
         self._process.stdin.flush()
 
     def finish(self, seconds: float) -> tuple[list[int], str]:
-        """Exit codes by rank (-9 after SIGKILL), and the standard error of both."""
+        """Exit codes by rank (-9 after SIGKILL), and the standard error of all."""
         pipe = self._process.stdout
         assert pipe is not None
         assert select.select([pipe], [], [], seconds)[0], f"no end within {seconds} s"
@@ -46,7 +54,7 @@ class Launcher:
 
 
 @contextmanager
-def launcher(folder: Path, settings: dict[str, str]) -> Iterator[Launcher]:
+def launcher(folder: Path) -> Iterator[Launcher]:
     """A launcher whose processes do not outlive the context."""
     errors = folder / "errors.txt"
     with (
@@ -54,7 +62,7 @@ def launcher(folder: Path, settings: dict[str, str]) -> Iterator[Launcher]:
         subprocess.Popen(
             [sys.executable, "-m", "tests.train.forking"],
             cwd=Path(__file__).resolve().parents[2],
-            env=os.environ | settings,
+            env=os.environ | SETTINGS,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=file,
@@ -69,31 +77,36 @@ def launcher(folder: Path, settings: dict[str, str]) -> Iterator[Launcher]:
 
 
 def _serve() -> None:
-    from tests.train import crew
+    from tests.train import crew  # noqa: F401, which imports what trainings need
 
     gc.freeze()
     for line in sys.stdin:
-        codes = _launch(crew.main, json.loads(line))
+        module, arguments, ranks = json.loads(line)
+        work = partial(import_module(module).main, arguments)
+        codes = _wait_for([_fork(work)]) if ranks == 1 else _train(work, ranks)
         sys.stdout.write(json.dumps(codes) + "\n")
         sys.stdout.flush()
 
 
-def _launch(train: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> list[int]:
-    """Run one training; a process that fails ends the others, as with torchrun."""
+def _train(work: Callable[[], None], ranks: int) -> list[int]:
+    """Work as the ranks of one training; their exit codes."""
     port = _free_port()
     store = _fork(partial(_hold_store, port))
-    ranks = {_fork(partial(_train_as, rank, port, train, arguments)): rank for rank in range(RANKS)}
-    codes = [0] * RANKS
-    while ranks:
-        pid, status = os.wait()
-        if (rank := ranks.pop(pid, None)) is None:
-            continue
-        codes[rank] = os.waitstatus_to_exitcode(status)
-        for other in ranks if status else ():
-            os.kill(other, signal.SIGTERM)
+    codes = _wait_for([_fork(partial(_as_rank, rank, ranks, port, work)) for rank in range(ranks)])
     os.kill(store, signal.SIGKILL)
     os.waitpid(store, 0)
     return codes
+
+
+def _wait_for(pids: Sequence[int]) -> list[int]:
+    """Exit codes; a process that fails ends the others, as with torchrun."""
+    codes: dict[int, int] = {}
+    while len(codes) < len(pids):
+        pid, status = os.wait()
+        codes[pid] = os.waitstatus_to_exitcode(status)
+        for other in set(pids) - codes.keys() if status else ():
+            os.kill(other, signal.SIGTERM)
+    return [codes[pid] for pid in pids]
 
 
 def _fork(work: Callable[[], None]) -> int:
@@ -114,20 +127,18 @@ def _hold_store(port: int) -> None:
     del store
 
 
-def _train_as(
-    rank: int, port: int, train: Callable[[Sequence[str]], None], arguments: Sequence[str]
-) -> None:
+def _as_rank(rank: int, ranks: int, port: int, work: Callable[[], None]) -> None:
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(RANKS),
-        "LOCAL_WORLD_SIZE": str(RANKS),
+        "WORLD_SIZE": str(ranks),
+        "LOCAL_WORLD_SIZE": str(ranks),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "TORCHELASTIC_USE_AGENT_STORE": "True",
         "TORCHELASTIC_RESTART_COUNT": "0",
     }
-    train(arguments)
+    work()
 
 
 def _free_port() -> int:

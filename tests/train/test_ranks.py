@@ -7,7 +7,6 @@ import logging
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from phonemo.train.callbacks import read_log
 from phonemo.train.experiments.training_run import run
 from phonemo.train.freezing import STRATEGIES
 from tests.train import crew
-from tests.train.forking import Launcher, launcher
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 FOLD = crew.FOLD
@@ -109,21 +107,15 @@ def _failed(arguments: list[str]) -> tuple[int, str, str]:
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory) -> Iterator[Launcher]:
-    with launcher(tmp_path_factory.mktemp("launcher"), crew.SETTINGS) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory, ranks) -> tuple[Path, Path]:
+def folders(tmp_path_factory, forked) -> tuple[Path, Path]:
     """The same trainings by one process and by two, which train a lively one besides."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     for folder in (one, two):
         _write_jobs(folder)
     _write_lively(two)
-    ranks.start(str(two))
+    forked.start("tests.train.crew", str(two), ranks=2)
     crew.train_all(one)
-    codes, errors = ranks.finish(SECONDS)
+    codes, errors = forked.finish(SECONDS)
     assert codes == [0, 0], errors
     return one, two
 
@@ -197,12 +189,12 @@ def test_the_threads_of_a_machine_are_divided(folders):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory, ranks) -> Path:
+def killed(tmp_path_factory, forked) -> Path:
     """A training of two processes, one of which was killed before step 5."""
     folder = tmp_path_factory.mktemp("killed")
     _write_lively(folder)
-    ranks.start(str(folder), "kill", "5")
-    codes, errors = ranks.finish(SECONDS)
+    forked.start("tests.train.crew", str(folder), "kill", "5", ranks=2)
+    codes, errors = forked.finish(SECONDS)
     assert codes[0] != 0
     assert codes[1] == -signal.SIGKILL, errors
     assert not (_home(folder, "whole") / "metrics.json").exists()
@@ -242,10 +234,10 @@ def test_another_number_of_processes_resumes_with_a_warning(killed, folders, cap
     assert rows[0] == before[0]  # of the first epoch, which two processes had finished
 
 
-def test_a_process_that_hangs_times_out(ranks, tmp_path):
+def test_a_process_that_hangs_times_out(forked, tmp_path):
     _write_lively(tmp_path, wait_minutes=0.05)
-    ranks.start(str(tmp_path), "sleep", "4")
-    codes, errors = ranks.finish(SECONDS)
+    forked.start("tests.train.crew", str(tmp_path), "sleep", "4", ranks=2)
+    codes, errors = forked.finish(SECONDS)
     assert codes[0] == 1
     assert "rank 0: another process of this training ended or timed out" in errors
 
