@@ -9,6 +9,7 @@ for each of them what killed it, and how often. One process imports torch and fo
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 # What a training imports on its way, imported once.
 import torch.utils.tensorboard  # noqa: F401
@@ -31,9 +33,8 @@ import transformers.models.wav2vec2.modeling_wav2vec2  # noqa: F401
 from phonemo.config import load_config
 from phonemo.train import checkpointing, model_folder
 from phonemo.train.callbacks import RunProgress
-from phonemo.train.experiments import fold
-from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.training_run import run
+from tests.train import pictures
 
 FOLD = "speaker-s1"
 #: What changes the disk, as Python's audit events name it.
@@ -147,7 +148,7 @@ def _waited(child: int, fate: Fate | None) -> int:
 def _train(config: Path, home: Path, fate: Fate | None) -> None:
     events = Events(fate, home)
     events.watch()
-    fold.write_fold_plots = runner.write_run_plots = lambda *_: None
+    pictures.leave_out(pytest.MonkeyPatch())
     found = load_config(config, [f"output={json.dumps(str(home / 'runs' / 'tiny'))}"])
     run(found, "killed", folds=[FOLD], progress=_Steps(events))
     if fate is None:
@@ -190,6 +191,8 @@ def stories(config: Path, kills: int, draw: random.Random) -> list[dict[str, Any
 
 
 if __name__ == "__main__":
+    # trainings end with a collection, which would look through torch and transformers each time
+    gc.freeze()
     place, wanted, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     told = {
         path.stem: stories(path, wanted // 2, random.Random(f"{seed} {path.stem}"))

@@ -23,13 +23,13 @@ from phonemo.config import write_config
 from phonemo.errors import CheckpointError
 from phonemo.runtime.bundle import open_bundle, write_bundle
 from phonemo.train import checkpointing
-from phonemo.train.experiments import fold
 from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.run_folder import write_fold_plots
 from tests.abuse.figures import figure
 from tests.answers import Answer
 from tests.batch.batches import clips, inline
 from tests.tiny_bundle import BUNDLE
+from tests.train import pictures
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")
@@ -111,8 +111,7 @@ def phonemo(capsys: pytest.CaptureFixture[str], monkeypatch) -> Callable[..., An
     from phonemo.batch import run
 
     monkeypatch.setitem(run.ENGINES, "local", inline)
-    monkeypatch.setattr(fold, "write_fold_plots", lambda *_: None)
-    monkeypatch.setattr(runner, "write_run_plots", lambda *_: None)
+    pictures.leave_out(monkeypatch)
     for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # main sets what is not set
         monkeypatch.setenv(name, "error")
 
@@ -158,8 +157,7 @@ def whole(tmp_path_factory) -> tuple[Path, dict[str, torch.Tensor]]:
     data = tmp_path_factory.mktemp("data")
     config = make_config(data, **SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fold, "write_fold_plots", lambda *_: None)
-        patch.setattr(runner, "write_run_plots", lambda *_: None)
+        pictures.leave_out(patch)
         runner.run(config, "test", folds=[FOLD])
     return data, _weights(data)
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from phonemo.cli.main import app
 from phonemo.errors import ResultError
+from phonemo.evaluation import significance, summary
 from phonemo.evaluation.prediction_rows import validate_rows
 from phonemo.evaluation.significance import SWAPS, compare, mcnemar
 from phonemo.evaluation.summary import summarize
@@ -39,6 +40,19 @@ def answered(*args, **more):
     return validate_rows(rows(*args, **more), LABELS)
 
 
+@pytest.fixture
+def ua_alone(monkeypatch):
+    """Compare UA alone, with hardly an interval: for tests of p, which does not depend on them."""
+    monkeypatch.setattr(significance, "STATISTICS", {"ua": significance.STATISTICS["ua"]})
+    monkeypatch.setattr(significance, "SAMPLES", 10)
+
+
+@pytest.fixture
+def no_intervals(monkeypatch):
+    """Summarize with hardly an interval, for tests that read none."""
+    monkeypatch.setattr(summary, "SAMPLES", 10)
+
+
 def test_a_run_and_its_twin_do_not_differ():
     comparison = compare(answered(0.7), answered(0.7))
     ua = comparison.scores["ua"]
@@ -57,7 +71,7 @@ def test_a_clear_difference_is_found_and_has_a_sign():
     assert (back.difference, back.p) == (pytest.approx(-ua.difference), ua.p)
 
 
-def test_the_permutation_test_is_that_of_the_definition():
+def test_the_permutation_test_is_that_of_the_definition(no_intervals):
     first, second = rows(0.6, speakers=4), rows(0.75, speakers=4, draw=3)
 
     def ua(chosen):
@@ -76,7 +90,7 @@ def test_the_permutation_test_is_that_of_the_definition():
     assert result.difference == pytest.approx(all_ways[0])
 
 
-def test_runs_that_differ_by_chance_are_called_different_one_time_in_twenty():
+def test_runs_that_differ_by_chance_are_called_different_one_time_in_twenty(ua_alone):
     p = [
         compare(answered(0.7, draw=2 * n), answered(0.7, draw=2 * n + 1)).scores["ua"].p
         for n in range(60)
@@ -85,7 +99,7 @@ def test_runs_that_differ_by_chance_are_called_different_one_time_in_twenty():
     assert 0.3 < np.mean(p) < 0.75
 
 
-def test_one_bad_speaker_does_not_make_a_difference():
+def test_one_bad_speaker_does_not_make_a_difference(ua_alone):
     """A difference significant by McNemar's test is not so with speakers as the unit."""
     first, second = rows(1.0, each=30), rows(1.0, each=30)
     for row in second:
@@ -97,7 +111,7 @@ def test_one_bad_speaker_does_not_make_a_difference():
     assert comparison.scores["ua"].p == 1
 
 
-def test_seeds_are_paired_and_many_speakers_are_swapped_at_random():
+def test_seeds_are_paired_and_many_speakers_are_swapped_at_random(ua_alone):
     comparison = compare(
         answered(0.7, speakers=20, seeds=(1, 2)), answered(0.7, 20, seeds=(1, 2), draw=5)
     )
@@ -112,7 +126,7 @@ def test_one_speaker_has_no_interval():
     assert (ua.low, ua.high, ua.p) == (None, None, None)
 
 
-def test_without_speakers_utterances_are_the_clusters_with_a_note(tmp_path):
+def test_without_speakers_utterances_are_the_clusters_with_a_note(tmp_path, no_intervals):
     first = write_run(tmp_path / "one", rows(0.5, speakers=2, speaker=None))
     second = write_run(tmp_path / "two", rows(0.9, speakers=2, draw=1, speaker=None))
     done = CliRunner().invoke(app, ["compare", first, second])
@@ -167,7 +181,7 @@ def write_run(folder, made, **more):
     return str(folder)
 
 
-def test_the_command_shows_everything_and_writes_json(tmp_path):
+def test_the_command_shows_everything_and_writes_json(tmp_path, no_intervals):
     first = write_run(tmp_path / "one", rows(0.5))
     second = write_run(tmp_path / "two", rows(0.95, draw=1))
     output = tmp_path / "c.json"
@@ -186,7 +200,7 @@ def test_the_command_shows_everything_and_writes_json(tmp_path):
     assert ua["p"] == 2 / 64
 
 
-def test_no_difference_is_not_reported_as_equality(tmp_path):
+def test_no_difference_is_not_reported_as_equality(tmp_path, no_intervals):
     first = write_run(tmp_path / "one", rows(0.7), leaky=True)
     second = write_run(tmp_path / "two", rows(0.7, draw=9), leaky=True)
     done = CliRunner().invoke(app, ["compare", first, second])
@@ -202,7 +216,7 @@ def test_no_difference_is_not_reported_as_equality(tmp_path):
         ({"protocol": {"name": "speaker", "parts": 5}}, "got protocol.parts 6 and 5"),
     ],
 )
-def test_different_runs_are_rejected_in_one_line(tmp_path, more, words):
+def test_different_runs_are_rejected_in_one_line(tmp_path, no_intervals, more, words):
     first = write_run(tmp_path / "one", rows(0.7))
     second = write_run(tmp_path / "two", rows(0.7), **more)
     done = CliRunner().invoke(app, ["compare", first, second])
@@ -219,7 +233,7 @@ def test_different_runs_are_rejected_in_one_line(tmp_path, more, words):
         ("metrics.json", "{}", "expected files of phonemo train"),
     ],
 )
-def test_an_invalid_run_folder_is_named(tmp_path, name, text, words):
+def test_an_invalid_run_folder_is_named(tmp_path, no_intervals, name, text, words):
     first = write_run(tmp_path / "one", rows(0.7))
     second = write_run(tmp_path / "two", rows(0.7))
     (tmp_path / "two" / name).unlink()

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.train import pictures
+from tests.train.forking import Launcher, launcher
 
-@pytest.fixture(scope="module")
-def no_plots():
-    """Runs without their pictures, which take longer than a tiny training."""
-    from phonemo.train.experiments import fold, training_run
+#: Here trainings draw their pictures.
+DRAWN = {"tests.train.test_last", "tests.train.test_rated_dimensions"}
 
+
+@pytest.fixture(scope="module", autouse=True)
+def no_plots(request: pytest.FixtureRequest):
+    """Trainings draw no pictures; fixtures that train name it, so that it comes before them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fold, "write_fold_plots", lambda *_: None)
-        patch.setattr(training_run, "write_run_plots", lambda *_: None)
+        if request.module.__name__ not in DRAWN:
+            pictures.leave_out(patch)
         yield
+
+
+@pytest.fixture(scope="package")
+def forked(tmp_path_factory) -> Iterator[Launcher]:
+    """Launches trainings in processes of their own that import nothing."""
+    with launcher(tmp_path_factory.mktemp("launcher")) as one:
+        yield one

@@ -11,6 +11,7 @@ metrics, as this process has them.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -28,10 +29,10 @@ from safetensors.torch import save_file
 
 from phonemo.config import load_config
 from phonemo.train import distributed
-from phonemo.train.experiments import fold
-from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.training_run import run
 from phonemo.train.trainer import PhonemoTrainer
+from tests.train import pictures
+from tests.train.forking import SETTINGS
 
 FOLD = "speaker-s1"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,8 +42,7 @@ def train_all(folder: Path) -> None:
     """Train every config; pictures are left out."""
     for path in sorted(folder.glob("*.yaml")):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fold, "write_fold_plots", lambda *_: None)
-            patch.setattr(runner, "write_run_plots", lambda *_: None)
+            pictures.leave_out(patch)
             patch.setattr(PhonemoTrainer, "_load_best_model", _keeping(path))
             metrics = run(load_config(path), "test", folds=[FOLD])
         _beside(path, "json").write_text(json.dumps(metrics), encoding="utf-8")
@@ -91,13 +91,6 @@ def _torchrun(arguments: Sequence[str], processes: int) -> subprocess.Popen[str]
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    settings = {
-        "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "HF_HUB_OFFLINE": "1",
-        "MPLBACKEND": "agg",
-        "TORCH_CPP_LOG_LEVEL": "ERROR",
-    }
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "1"),
@@ -106,7 +99,7 @@ def _torchrun(arguments: Sequence[str], processes: int) -> subprocess.Popen[str]
             *arguments,
         ],
         cwd=REPOSITORY,
-        env=os.environ | settings,
+        env=os.environ | SETTINGS,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -122,9 +115,16 @@ def _nothing_left() -> None:
         sys.exit(f"a process group is gone and its threads are not: {', '.join(left)}")
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        _fail(sys.argv[2], int(sys.argv[3]))
+def main(arguments: Sequence[str]) -> None:
+    """Train in this process, which is one of several: FOLDER, or FOLDER HOW STEP."""
+    if len(arguments) > 1:
+        _fail(arguments[1], int(arguments[2]))
     with distributed.log_error_once():
-        train_all(Path(sys.argv[1]))
+        train_all(Path(arguments[0]))
     _nothing_left()
+
+
+if __name__ == "__main__":
+    # trainings end with a collection, which would look through torch and transformers each time
+    gc.freeze()
+    main(sys.argv[1:])

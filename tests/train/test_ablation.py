@@ -35,8 +35,6 @@ from tests.cli.test_cli import assert_one_line, call
 from tests.train import tiny_training  # noqa: F401  (it keeps collections short)
 from tests.train.tiny_run import EMOTIONS, SPEAKERS, make_config, with_changes
 
-pytestmark = pytest.mark.usefixtures("no_plots")
-
 FOLDS = tuple(f"speaker-{name}" for name in SPEAKERS)
 TASKS = {"multi-task": {}, "single-task": {"model.auxiliary": None}}
 #: A rate at which the second loss is no number.

@@ -12,8 +12,6 @@ from phonemo.corpora.manifest import Header, Phonemes, Utterance, read_manifest,
 from phonemo.errors import CheckpointError, LabelError, ManifestError, RunError
 from phonemo.files import read_rows, write_rows
 from phonemo.labels import LabelSet
-from phonemo.train.experiments import fold
-from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.assess import assess_model, assess_run, rescore_run, write_assessment
 from phonemo.train.experiments.training_run import run
 from phonemo.train.model_folder import load_trained
@@ -32,10 +30,7 @@ def finished(tmp_path_factory) -> Path:
     """A run folder with two of four folds done; its inventory is not the plain one."""
     config = make_config(tmp_path_factory.mktemp("assess"), epochs=1)
     config = with_changes(config, model={"auxiliary": {"inventory": "vowels"}})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fold, "write_fold_plots", lambda *_: None)
-        patch.setattr(runner, "write_run_plots", lambda *_: None)
-        run(config, "test", folds=FOLDS)
+    run(config, "test", folds=FOLDS)
     return Path(config.output)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -35,28 +34,6 @@ from tests.train.tiny_training import (
 DEEP = {"acoustic": "lower_mix", "semantic": "all_mix"}
 #: Only a test that would otherwise never end waits so long.
 SECONDS = 120
-
-#: Makes the cache of a tiny corpus, and kills itself while it writes the second shard.
-VICTIM = """
-import os, signal, sys
-from pathlib import Path
-import numpy as np
-from phonemo.train import feature_cache
-from phonemo.train.experiments.experiment_data import prepare_experiment
-from tests.train.tiny_run import make_config
-from tests.train.tiny_training import make_cache
-
-save, count = np.save, []
-
-def dying(path, array):
-    count.append(path)
-    if len(count) == 4:  # two tensors a shard
-        os.kill(os.getpid(), signal.SIGKILL)
-    save(path, array)
-
-np.save, feature_cache.SHARD_UTTERANCES = dying, 9
-make_cache(prepare_experiment(make_config(Path(sys.argv[1]))), Path(sys.argv[2]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -352,12 +329,12 @@ def test_processes_share_the_shards_and_each_is_written_once(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a process with a signal")
 def test_a_shard_whose_writer_was_killed_is_written_by_the_next_process(
-    folder, tmp_path, small_shards, written
+    folder, forked, tmp_path, small_shards, written
 ):
     experiment = _experiment(folder)
-    command = [sys.executable, "-c", VICTIM, str(folder), str(tmp_path / "killed")]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], timeout=SECONDS)
-    assert done.returncode == -signal.SIGKILL
+    forked.start("tests.train.cache_victim", str(folder), str(tmp_path / "killed"))
+    codes, errors = forked.finish(SECONDS)
+    assert codes == [-signal.SIGKILL], errors
     (caches,) = (tmp_path / "killed").iterdir()
     assert (caches / "shard-00000").is_dir()
     assert not (caches / "shard-00001").exists()

@@ -54,8 +54,6 @@ from tests.train.test_cross import rename
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes
 from tests.train.tiny_training import make_dataset, make_network
 
-pytestmark = pytest.mark.usefixtures("no_plots")
-
 FOLD = "speaker-s1"
 LINEAR = {"head": "linear", "statistics": [1]}
 #: Of the beeps one pitch is sure with it, two are not.

@@ -28,8 +28,6 @@ from tests.cli.test_cli import Answer as Typed
 from tests.cli.test_cli import assert_one_line, call
 from tests.train.tiny_run import make_config, with_changes
 
-pytestmark = pytest.mark.usefixtures("no_plots")
-
 #: The second corpus calls the first one's sadness calm.
 OTHER = {"anger": "anger", "neutral": "neutral", "sadness": "calm"}
 MERGE = {"calm": "neutral"}

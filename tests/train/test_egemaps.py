@@ -25,7 +25,6 @@ from phonemo.errors import MissingExtraError, RunError
 from phonemo.evaluation.calibration import calibrate_grouped, softmax
 from phonemo.files import file_lock, read_rows
 from phonemo.train.callbacks import RunProgress
-from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.baselines import egemaps
 from phonemo.train.experiments.baselines.egemaps import STRENGTHS, EgemapsSvm, functionals
 from phonemo.train.experiments.experiment_data import prepare_experiment
@@ -50,7 +49,6 @@ def stand_in(patch: pytest.MonkeyPatch, version: str = "0-test") -> Extractor:
     extractor = Extractor()
     patch.setattr(egemaps, "_opensmile", lambda: SimpleNamespace(__version__=version))
     patch.setattr(egemaps, "_extractor", lambda: extractor)
-    patch.setattr(runner, "write_run_plots", lambda *_: None)
     return extractor
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -106,15 +107,16 @@ def _failed(arguments: list[str]) -> tuple[int, str, str]:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> tuple[Path, Path]:
+def folders(tmp_path_factory, forked) -> tuple[Path, Path]:
     """The same trainings by one process and by two, which train a lively one besides."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     for folder in (one, two):
         _write_jobs(folder)
     _write_lively(two)
-    with crew.launched(["-m", "tests.train.crew", str(two)]) as process:
-        crew.train_all(one)
-        _finish(process)
+    forked.start("tests.train.crew", str(two), ranks=2)
+    crew.train_all(one)
+    codes, errors = forked.finish(SECONDS)
+    assert codes == [0, 0], errors
     return one, two
 
 
@@ -187,18 +189,20 @@ def test_the_threads_of_a_machine_are_divided(folders):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory) -> Path:
+def killed(tmp_path_factory, forked) -> Path:
     """A training of two processes, one of which was killed before step 5."""
     folder = tmp_path_factory.mktemp("killed")
     _write_lively(folder)
-    code, _, errors = _failed(["-m", "tests.train.crew", str(folder), "kill", "5"])
-    assert code != 0
-    assert "SIGKILL" in errors
+    forked.start("tests.train.crew", str(folder), "kill", "5", ranks=2)
+    codes, errors = forked.finish(SECONDS)
+    assert codes[0] != 0
+    assert codes[1] == -signal.SIGKILL, errors
     assert not (_home(folder, "whole") / "metrics.json").exists()
     return folder
 
 
 def test_killed_and_resumed_equals_uninterrupted(folders, killed):
+    """torchrun resumes; the other trainings are forked."""
     checkpoints = _home(killed, "whole") / "checkpoints"
     newest = sorted(checkpoints.iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))[-1]
     assert newest.name == "checkpoint-4"
@@ -230,10 +234,11 @@ def test_another_number_of_processes_resumes_with_a_warning(killed, folders, cap
     assert rows[0] == before[0]  # of the first epoch, which two processes had finished
 
 
-def test_a_process_that_hangs_times_out(tmp_path):
+def test_a_process_that_hangs_times_out(forked, tmp_path):
     _write_lively(tmp_path, wait_minutes=0.05)
-    code, _, errors = _failed(["-m", "tests.train.crew", str(tmp_path), "sleep", "4"])
-    assert code != 0
+    forked.start("tests.train.crew", str(tmp_path), "sleep", "4", ranks=2)
+    codes, errors = forked.finish(SECONDS)
+    assert codes[0] == 1
     assert "rank 0: another process of this training ended or timed out" in errors
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,10 +16,12 @@ from phonemo.files import folder_lock
 from phonemo.train import checkpointing
 from phonemo.train.callbacks import read_log
 from phonemo.train.experiments.training_run import run
+from tests.train.forking import Launcher
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 FOLD = "speaker-s1"
-REPOSITORY = Path(__file__).resolve().parents[2]
+#: What a killed training may take on a busy machine.
+SECONDS = 120
 #: Three steps an epoch; dropout, masks, noise and gradual unfreezing all draw or change with time.
 SETTINGS = {
     "strategy": "gradual",
@@ -44,12 +44,12 @@ def _weights(config: RunConfig) -> dict[str, torch.Tensor]:
     return load_file(Path(config.output) / "seed-1" / FOLD / "model" / "model.safetensors")
 
 
-def _kill(config: RunConfig, where: str, number: int) -> None:
+def _kill(forked: Launcher, config: RunConfig, where: str, number: int) -> None:
     path = Path(config.output).parent.parent / "config.yaml"
     write_config(path, config)
-    command = [sys.executable, "-m", "tests.train.victim", str(path), where, str(number)]
-    process = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=120)
-    assert process.returncode == -9, process.stderr.decode()
+    forked.start("tests.train.victim", str(path), where, str(number))
+    codes, errors = forked.finish(SECONDS)
+    assert codes == [-9], errors
 
 
 def _checkpoints(config: RunConfig) -> Path:
@@ -57,9 +57,11 @@ def _checkpoints(config: RunConfig) -> Path:
 
 
 @pytest.mark.parametrize(("where", "number"), [("step", 5), ("step", 9), ("save", 2)])
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, uninterrupted_weights, where, number):
+def test_killed_and_resumed_equals_uninterrupted(
+    tmp_path, forked, uninterrupted_weights, where, number
+):
     config = make_config(tmp_path, **SETTINGS)
-    _kill(config, where, number)
+    _kill(forked, config, where, number)
     assert list(_checkpoints(config).iterdir())
     run(config, "test", folds=[FOLD])
     resumed = _weights(config)
@@ -70,9 +72,9 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, uninterrupted_weights
     assert steps == sorted(steps)
 
 
-def test_a_broken_checkpoint_is_skipped(tmp_path, uninterrupted_weights, caplog):
+def test_a_broken_checkpoint_is_skipped(tmp_path, forked, uninterrupted_weights, caplog):
     config = make_config(tmp_path, **SETTINGS)
-    _kill(config, "step", 5)
+    _kill(forked, config, "step", 5)
     newest = checkpointing.newest_checkpoint(_checkpoints(config))
     with (newest / checkpointing.WEIGHTS).open("r+b") as stream:
         stream.truncate(100)
@@ -133,13 +135,13 @@ def test_another_process_in_the_folder_is_an_error(tmp_path):
         run(config, "test", folds=[FOLD])
 
 
-def test_a_save_at_the_end_of_an_epoch_waits_for_its_evaluation(tmp_path):
+def test_a_save_at_the_end_of_an_epoch_waits_for_its_evaluation(tmp_path, forked):
     """Else a kill between the two would lose that epoch's score: 3 steps an epoch here."""
     config = make_config(tmp_path, **(SETTINGS | {"save_steps": 3}))
     run(config, "test", folds=[FOLD])
     uninterrupted = _weights(config)
     other = make_config(tmp_path / "killed", **(SETTINGS | {"save_steps": 3}))
-    _kill(other, "step", 4)
+    _kill(forked, other, "step", 4)
     run(other, "test", folds=[FOLD])
     rows = read_log(_checkpoints(other).parent / "log.jsonl")
     assert [row["step"] for row in rows if "eval_ua" in row] == [3, 6, 9]

@@ -10,8 +10,6 @@ from phonemo.config import ProtocolConfig, RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ProtocolError
 from phonemo.files import read_rows
-from phonemo.train.experiments import fold as cells
-from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.baselines.text_baseline import text_baseline
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.training_run import run
@@ -95,9 +93,7 @@ def test_a_style_changes_the_digest_and_none_keeps_it(config):
     assert of_style(config, "scripted").digest != config.digest
 
 
-def test_rows_and_results_have_the_style(config, monkeypatch):
-    monkeypatch.setattr(cells, "write_fold_plots", lambda *_: None)
-    monkeypatch.setattr(runner, "write_run_plots", lambda *_: None)
+def test_rows_and_results_have_the_style(config):
     metrics = run(config, "phonemo train", folds=["speaker-s1"])
     rows = read_rows(Path(config.output) / "predictions.jsonl")
     known = {row.id: row.style for row in read_manifest(config.manifest).utterances}

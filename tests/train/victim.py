@@ -1,20 +1,23 @@
 """Trains the tiny run of a folder and kills itself, for the tests of resuming.
 
-python -m tests.train.victim CONFIG.yaml step 5      kill -9 after step 5
-python -m tests.train.victim CONFIG.yaml save 2      kill -9 inside the second save
+CONFIG.yaml step 5      kill -9 after step 5
+CONFIG.yaml save 2      kill -9 inside the second save
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
+from collections.abc import Sequence
+
+import pytest
 
 from phonemo import files
 from phonemo.config import load_config
 from phonemo.train import checkpointing
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.training_run import run
+from tests.train import pictures
 
 
 def _die() -> None:
@@ -44,9 +47,11 @@ def _die_in_save(number: int) -> None:
     files._write_checksums = dying
 
 
-if __name__ == "__main__":
-    where, number = sys.argv[2], int(sys.argv[3])
+def main(arguments: Sequence[str]) -> None:
+    """Train, and die: CONFIG.yaml WHERE NUMBER."""
+    where, number = arguments[1], int(arguments[2])
     display = _DieAtStep(number) if where == "step" else RunProgress()
     if where == "save":
         _die_in_save(number)
-    run(load_config(sys.argv[1]), "victim", folds=["speaker-s1"], progress=display)
+    pictures.leave_out(pytest.MonkeyPatch())
+    run(load_config(arguments[0]), "victim", folds=["speaker-s1"], progress=display)

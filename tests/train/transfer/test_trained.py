@@ -31,8 +31,6 @@ from tests.cli.test_cli import assert_one_line, call
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_lively
 
-pytestmark = pytest.mark.usefixtures("no_plots")
-
 NAMES = ("beeps", "tones", "chirps")
 
 
