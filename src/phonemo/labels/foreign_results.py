@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,11 +86,18 @@ def named_scores(
 def number_of(value: Any, source: str) -> float:
     """A finite number; LabelError for anything else."""
     value = as_plain(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_finite(value):
         raise LabelError(
             f"expected finite scores of {source}, got {shown(value)}; check the recording"
         )
     return float(value)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold: JSON's whole numbers have no limit."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def _is_list(value: object) -> bool:
