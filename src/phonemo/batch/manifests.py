@@ -158,7 +158,7 @@ def _row_groups(name: str, stream: Any) -> Iterator[list[Any]]:
     except errors as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ManifestError(
-            f"{safe_name(name)}: expected a Parquet file whose values can be read, got another "
+            f"{safe_name(name)}: not a Parquet file whose values can be read "
             f"({safe_name(reason)}); write it again"
         ) from error
 
