@@ -38,7 +38,7 @@ from phonemo.loader import model_digest
 from phonemo.runtime.workers import WorkerPool
 from scaling_model.simulation import Times
 
-LONG_SECONDS = 240.0
+LONG_SECONDS = 120.0
 _PLANNED = 20_000
 _POOL_JOBS = 400
 _START = (

@@ -14,7 +14,7 @@ from phonemo.errors import PhonemoError, UsageError
 from tests.fuzz import run, text_targets
 from tests.fuzz.findings import Findings, TooLongError, bounded
 from tests.fuzz.judging import CUT, LONGEST_MESSAGE, check_message
-from tests.fuzz.make_corpus import MOST_BYTES, seeds
+from tests.fuzz.make_corpus import seeds
 from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.worker import CRASHES, SEEDS, seeds_of
