@@ -7,7 +7,7 @@
 Measured: processor seconds of a worker for a recording and for a second of audio, of a worker's
 start, of planning, of the parent for a part, of the first pass; seconds of publishing a part; whole
 commands with one and two workers. Assumed, and options: the link to the storage (--link, --delay)
-and the lengths of recordings that are not clips (lognormal). Derived: everything beyond two workers.
+and the lengths of recordings that are not clips (lognormal). Derived: all beyond two workers.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def main(args: argparse.Namespace) -> int:
     if args.picture:
         from scaling_model.curve_picture import draw
 
-        draw(curves, found, args.picture)
+        drawn = {job: points for job, points in curves.items() if not job.adapt}
+        draw(drawn, found, args.picture)
     return 0
 
 
@@ -62,6 +63,7 @@ def jobs(found: Measured) -> list[Job]:
     return [
         Job("20 h in clips", 20.0, 100, megabytes, lengths),
         replace(long, name="100 h in recordings of 10 min", hours=100.0),
+        replace(long, name="100 h, 5 in a part", hours=100.0, part_files=5),
         long,
         replace(long, name="1,000 h, with --adapt", adapt=True),
         replace(long, name="1,000 h as WAV, 48 kHz, stereo", megabytes=WAV_MEGABYTES),
@@ -78,13 +80,14 @@ def measured_job(found: Measured) -> Job:
 def print_check(found: Measured, storage: Storage) -> None:
     """Compare the simulation with the measured runs, whose files were on this machine's disk."""
     here, job = Storage(1e6, 0.0), measured_job(found)
-    print("check: the whole command, seconds by the clock (fastest to slowest round)")
+    print("check: seconds of the whole command, simulated and measured (fastest to slowest round)")
     for run in found.runs:
-        simulated = simulate(job, found.times, run.workers, here).seconds
-        error = simulated / run.seconds - 1
+        one = simulate(job, found.times, run.workers, here)
+        clock, busy = one.seconds / run.seconds - 1, one.processor / run.processor - 1
         print(
-            f"  {run.workers} workers: simulated {simulated:.1f}, measured {run.seconds:.1f} to "
-            f"{run.slowest:.1f}, error {error:+.1%}; processor seconds measured {run.processor:.1f}"
+            f"  {run.workers} workers: by the clock {one.seconds:.1f}, measured "
+            f"{run.seconds:.1f} to {run.slowest:.1f}, error {clock:+.1%}; of the processor "
+            f"{one.processor:.1f}, measured {run.processor:.1f}, error {busy:+.1%}"
         )
 
 

@@ -13,6 +13,7 @@ from scaling_model.simulation import STATES, Job, Point, bend
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 _LINES, _MARKERS = ("-", "--", "-.", ":", "-"), "osD^v"
 _FILLS = ("#0072B2", "#E69F00", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442", "#BBBBBB")
+_LABELS = {"end": "no part left", "storage": "waiting for the storage", "plan": "plan and command"}
 _HATCHES = ("", "//", "\\\\", "xx", "..", "++", "--", "oo")
 
 
@@ -27,7 +28,7 @@ def draw(curves: Mapping[Job, Sequence[Point]], found: Measured, path: Path) -> 
         1, 2, figsize=(11.5, 4.8), dpi=150, width_ratios=(1.25, 1), facecolor="white"
     )
     _speeds(left, curves, found)
-    job = next(iter(curves))
+    job = min(curves, key=lambda one: curves[one][-1].efficiency)
     _shares(right, job.name, curves[job])
     figure.tight_layout()
     figure.savefig(path)
@@ -51,13 +52,14 @@ def _speeds(axes: Any, curves: Mapping[Job, Sequence[Point]], found: Measured) -
         **{"color": "black", "markersize": 11, "linestyle": "none"},
         label=f"measured: whole command, {len(found.lengths)} clips",
     )
-    for job in (list(curves)[0], list(curves)[2]):
-        alone = curves[job][0].speed
-        axes.plot([1, 64], [alone, 64 * alone], color="#888888", linewidth=0.8, zorder=0)
-    axes.annotate("ideal", (40, 40 * curves[list(curves)[0]][0].speed * 1.08), color="#555555")
+    alone = [points[0].speed for points in curves.values()]
+    for speed in (max(alone), min(alone)):
+        axes.plot([1, 64], [speed, 64 * speed], color="#888888", linewidth=0.8, zorder=0)
+    axes.annotate("ideal", (11, 13.5 * max(alone)), color="#555555", fontsize=9, ha="right")
     axes.set(xscale="log", yscale="log", xlabel="workers (one core each)")
     axes.set_ylabel("hours of audio per hour")
     axes.set_xticks([1, 2, 4, 8, 16, 32, 64], ["1", "2", "4", "8", "16", "32", "64"])
+    axes.set_yticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "1,000"])
     axes.minorticks_off()
     axes.grid(True, linewidth=0.4, color="#dddddd")
     axes.legend(fontsize=7.5, loc="upper left", frameon=False)
@@ -72,7 +74,14 @@ def _shares(axes: Any, name: str, points: Sequence[Point]) -> None:
         if max(heights) < 0.5:
             continue
         axes.bar(
-            places, heights, 0.8, below, color=fill, hatch=hatch, edgecolor="white", label=state
+            places,
+            heights,
+            0.8,
+            below,
+            color=fill,
+            hatch=hatch,
+            edgecolor="white",
+            label=_LABELS.get(state, state),
         )
         below = [one + more for one, more in zip(below, heights, strict=True)]
     axes.set_xticks(list(places), [str(one.workers) for one in points])

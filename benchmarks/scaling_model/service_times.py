@@ -156,13 +156,15 @@ def _worker_times(folder: Path, files: Sequence[Path], part_files: int) -> dict[
     lengths = np.array([_length(path) for path in files])
     design = np.stack([np.ones_like(lengths), lengths], axis=1)
     each, second = np.linalg.lstsq(design, np.array(costs), rcond=None)[0]
+    if each < 0:  # what a recording costs beside its seconds cannot be told from nothing
+        each, second = 0.0, sum(costs) / float(lengths.sum())
     parts = [slice(first, first + part_files) for first in range(0, len(files), part_files)]
     ratios = [
         math.log(sum(costs[part]) / float(each * len(lengths[part]) + second * lengths[part].sum()))
         for part in parts
     ]
     return {
-        "each": max(0.0, float(each)),
+        "each": float(each),
         "short": float(second),
         "publish": statistics.median(publishing),
         "noise": statistics.stdev(ratios) if len(ratios) > 1 else 0.0,

@@ -93,6 +93,9 @@ class Outcome:
     parent: float = 0.0
     """The same of the parent."""
 
+    processor: float = 0.0
+    """Processor seconds of the command and its workers."""
+
     @property
     def speed(self) -> float:
         """Hours of audio an hour."""
@@ -150,6 +153,9 @@ class _Batch:
         outcome, seconds = self.outcome, self._env.now
         outcome.seconds, outcome.hours = seconds, sum(map(sum, parts)) / 3600
         outcome.link, outcome.parent = (self._busy[name] / seconds for name in ("link", "parent"))
+        before = self._times.command + self._times.plan * sum(map(len, parts))
+        work = outcome.spent["recognizing"] + outcome.spent["start"]
+        outcome.processor = before + work + self._busy["parent"]
         return outcome
 
     def _main(self, parts: list[list[float]]) -> Generator[Any, Any, None]:
