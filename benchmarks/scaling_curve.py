@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from measuring import CORPORA
-from scaling_model.service_times import Measured, measure
+from scaling_model.service_times import Measured, measure, measured_job
 from scaling_model.simulation import STATES, Job, Point, Storage, bend, curve, simulate
 
 WORKERS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
@@ -68,13 +68,6 @@ def jobs(found: Measured) -> list[Job]:
         replace(long, name="1,000 h, with --adapt", adapt=True),
         replace(long, name="1,000 h as WAV, 48 kHz, stereo", megabytes=WAV_MEGABYTES),
     ]
-
-
-def measured_job(found: Measured) -> Job:
-    """The batch of the measured runs."""
-    lengths, parts = tuple(found.lengths), found.part_files
-    hours = sum(lengths) / 3600
-    return Job("measured", hours, parts, found.megabytes, lengths, exact=True)
 
 
 def print_check(found: Measured, storage: Storage) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling_model.service_times import Measured
-from scaling_model.simulation import STATES, Job, Point, bend
+from scaling_model.service_times import Measured, measured_job
+from scaling_model.simulation import STATES, Job, Point, Storage, bend, simulate
 
 #: Distinguishable for most color-blind readers, and by marker and line in print (Okabe and Ito).
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
@@ -44,14 +44,7 @@ def _speeds(axes: Any, curves: Mapping[Job, Sequence[Point]], found: Measured) -
         axes.fill_between(workers, low, high, color=_COLORS[number], alpha=0.15, linewidth=0)
         if (first := bend(points)) is not None:
             axes.plot(first.workers, first.speed, "o", ms=11, mfc="none", mec=_COLORS[number])
-    hours = sum(found.lengths) / 3600
-    axes.plot(
-        [run.workers for run in found.runs],
-        [hours * 3600 / run.seconds for run in found.runs],
-        *("*",),
-        **{"color": "black", "markersize": 11, "linestyle": "none"},
-        label=f"measured: whole command, {len(found.lengths)} clips",
-    )
+    _measured(axes, found)
     alone = [points[0].speed for points in curves.values()]
     for speed in (max(alone), min(alone)):
         axes.plot([1, 64], [speed, 64 * speed], color="#888888", linewidth=0.8, zorder=0)
@@ -64,6 +57,19 @@ def _speeds(axes: Any, curves: Mapping[Job, Sequence[Point]], found: Measured) -
     axes.grid(True, linewidth=0.4, color="#dddddd")
     axes.legend(fontsize=7.5, loc="upper left", frameon=False)
     axes.set_title("Speed (rings: below 80 % of ideal)", fontsize=10)
+
+
+def _measured(axes: Any, found: Measured) -> None:
+    """The measured runs, and the simulation of the same batch."""
+    job = measured_job(found)
+    here = Storage(1e6, 0.0)
+    workers = [run.workers for run in found.runs]
+    simulated = [simulate(job, found.times, one, here).speed for one in workers]
+    measured = [job.hours * 3600 / run.seconds for run in found.runs]
+    style: dict[str, Any] = {"linestyle": "none", "markersize": 11, "color": "black"}
+    name = f"whole command, {len(found.lengths)} clips"
+    axes.plot(workers, measured, "*", label=f"measured: {name}, load {found.load:g}", **style)
+    axes.plot(workers, simulated, "*", mfc="none", label=f"simulated: {name}", **style)
 
 
 def _shares(axes: Any, name: str, points: Sequence[Point]) -> None:

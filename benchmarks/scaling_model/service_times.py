@@ -36,7 +36,7 @@ from phonemo.batch.stores import open_store
 from phonemo.batch.worker import PartWorker, WorkerSpec
 from phonemo.loader import model_digest
 from phonemo.runtime.workers import WorkerPool
-from scaling_model.simulation import Times
+from scaling_model.simulation import Job, Times
 
 LONG_SECONDS = 120.0
 _PLANNED = 20_000
@@ -86,6 +86,13 @@ class Measured:
         data = json.loads(path.read_text(encoding="utf-8"))
         times, runs = Times(**data.pop("times")), [MeasuredRun(**one) for one in data.pop("runs")]
         return cls(times=times, runs=tuple(runs), lengths=tuple(data.pop("lengths")), **data)
+
+
+def measured_job(found: Measured) -> Job:
+    """The batch of the measured runs."""
+    lengths, parts = tuple(found.lengths), found.part_files
+    hours = sum(lengths) / 3600
+    return Job("measured", hours, parts, found.megabytes, lengths, exact=True)
 
 
 def measure(clips: int, part_files: int, rounds: int) -> Measured:
