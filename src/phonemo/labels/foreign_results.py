@@ -9,6 +9,8 @@ from typing import Any
 from phonemo.errors import LabelError, safe_text
 
 _SHOWN = 60
+#: Scores of merged labels are added, and their sum must be a float too.
+_LARGEST = sys.float_info.max / 1000
 
 
 def shown(value: object) -> str:
@@ -97,7 +99,7 @@ def _is_finite(value: Any) -> bool:
     """Whether it is a number that a float can hold: JSON's whole numbers have no limit."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return abs(value) <= sys.float_info.max
+    return abs(value) <= _LARGEST
 
 
 def _is_list(value: object) -> bool:
