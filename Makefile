@@ -197,7 +197,7 @@ $(READY): pyproject.toml src/phonemo/version.py
 $(FUZZ)/ready: pyproject.toml src/phonemo/version.py
 	$(check_python)
 	$(PYTHON) -m venv --clear $(FUZZ)
-	$(FUZZ)/bin/pip install $(PIP_FLAGS) "schemathesis>=4.3" "safetensors>=0.5" -e ".[serve,test]"
+	$(FUZZ)/bin/pip install $(PIP_FLAGS) "schemathesis>=4.3" -e ".[serve,media,parquet,mcp,test]"
 	$(FUZZ)/bin/pip install $(PIP_FLAGS) --only-binary atheris "atheris>=3.0" || \
 	  echo "no wheel of atheris for this Python: hypothesis fuzzes instead"
 	@touch $@

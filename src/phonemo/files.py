@@ -8,9 +8,11 @@ different hash, is treated as broken.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -175,6 +177,30 @@ def dumps_json(data: Any, indent: int | None = None, encoding: str = "utf-8") ->
     except UnicodeEncodeError:
         return json.dumps(data, indent=indent, allow_nan=False)
     return text
+
+
+def read_npz(content: bytes, names: Iterable[str], most_bytes: int) -> dict[str, Any]:
+    """Read arrays of a numpy archive from memory, without pickles.
+
+    Args:
+        content: of the file.
+        names: of the arrays.
+        most_bytes: limit for all unpacked arrays together.
+
+    Raises:
+        ValueError: another file, a damaged or too large one, or one without these arrays.
+    """
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > most_bytes:
+            raise ValueError(f"{size} bytes when unpacked")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for damaged files
+        raise ValueError(f"no readable numpy archive ({type(error).__name__})") from error
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -9,11 +12,24 @@ from pathlib import Path
 from phonemo.corpora.g2p.alphabets import ARPABET, IPA
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.published_folds import read_folds
-from phonemo.corpora.readers import cremad, nemo, speechocean762
+from phonemo.corpora.readers import (
+    cremad,
+    msp_podcast,
+    nemo,
+    rakshak,
+    ravdess,
+    speechocean762,
+)
+from phonemo.corpora.readers import emodb as emodb_release
 from phonemo.corpora.readers import iemocap as release
 from phonemo.corpora.readers.base import CorpusReading, read_text
 from phonemo.corpora.readers.emodb_labels import lablaut_phonemes
-from phonemo.corpora.readers.formats import audformat_database, lhotse_cuts, textgrid_folder
+from phonemo.corpora.readers.formats import (
+    audformat_database,
+    audiofolder,
+    lhotse_cuts,
+    textgrid_folder,
+)
 from phonemo.corpora.readers.formats import csv as tables
 from phonemo.corpora.readers.iemocap_files import (
     clean_text,
@@ -40,6 +56,21 @@ _RELEASES: dict[bytes, tuple[Callable[[Path], CorpusReading], Sequence[str], Seq
     ),
     b"lhotse": (lhotse_cuts.read, ["cuts.jsonl"], ["a.wav"]),
     b"audformat": (audformat_database.read, ["db.yaml", "db.moods.csv"], ["a.wav"]),
+    b"msp": (
+        msp_podcast.read,
+        [
+            "Labels/labels_consensus.csv",
+            "Labels/labels_detailed.csv",
+            "Partitions.txt",
+            "Transcripts/MSP-PODCAST_0001_0008.txt",
+        ],
+        ["Audios/MSP-PODCAST_0001_0008.wav", "Audios/MSP-PODCAST_0001_0009.wav"],
+    ),
+    b"folders": (
+        audiofolder.read_recordings,
+        ["metadata.csv", "a.TextGrid"],
+        ["angry/a.wav", "sad/b.wav"],
+    ),
     b"praat": (textgrid_folder.read, ["a.TextGrid"], ["a.wav"]),
     b"iemocap": (
         release.read,
@@ -83,6 +114,32 @@ def _laid_out(name: bytes) -> Path:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).touch()
     return root
+
+
+def folder_names(data: bytes) -> None:
+    """A folder whose files and folders have the names of the input's lines."""
+    root = scratch() / "names"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    for line in data.split(b"\n")[:12]:
+        parts = [
+            one for one in line.replace(b"\0", b"").split(b"/") if one not in (b"", b".", b"..")
+        ]
+        path = os.path.join(os.fsencode(root), *(one[:80] for one in parts[:4]))
+        with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "ab"):
+                pass
+    for reader in (
+        audiofolder.read_recordings,
+        nemo.read,
+        ravdess.read,
+        rakshak.read,
+        emodb_release.read,
+    ):
+        found = told(reader, root)
+        if found is not None:
+            assert len({one.id for one in found.utterances}) == len(found.utterances)
 
 
 def iemocap(data: bytes) -> None:

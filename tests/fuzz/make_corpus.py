@@ -21,6 +21,7 @@ import soundfile
 from tests.annotations.transcript_files import SRT, VTT, WHISPER, WHISPER_CPP, WHISPERX
 from tests.audio.media_files import amr, encode_media
 from tests.fuzz.judging import CUT
+from tests.fuzz.structured_seeds import structured_seeds
 from tests.fuzz.targets import TARGETS
 from tests.tiny import (
     LABLAUT_HEADER,
@@ -252,6 +253,7 @@ def seeds() -> dict[str, Seeds]:
         "websocket": _streams(),
         "form": _forms(sounds["pcm16.wav"]),
         "decoder_frame": _frames(),
+        **structured_seeds(sounds["pcm16.wav"], CORPUS),
     }
 
 
@@ -364,9 +366,20 @@ def _tables() -> Seeds:
         "nemo": _joined(b"nemo", _NEMO.encode()),
         "cremad": _joined(b"cremad", _CREMAD.encode()),
         "kaldi": _joined(b"kaldi", *kaldi),
+        "msp": _joined(b"msp", *_MSP),
+        "folders": _joined(b"folders", b"file_name,emotion,speaker\nangry/a.wav,anger,1\n", b""),
         "reduced": _joined(b"reduced", metadata, b"file,phones\n000010011.WAV,W IY0\n"),
         **_exchanged(),
     }
+
+
+_MSP = (
+    b"FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set\n"
+    b"MSP-PODCAST_0001_0008.wav,A,5.0,2.5,4,1,Female,Train\n",
+    b"FileName,EmoDetail\nMSP-PODCAST_0001_0008.wav,W1; Happy; Happy; A:5.0; V:6.0; D:4.0;\n",
+    b"Train; MSP-PODCAST_0001_0008.wav\n",
+    b"so it is\n",
+)
 
 
 def _exchanged() -> Seeds:

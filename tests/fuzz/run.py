@@ -1,7 +1,8 @@
 """Every target for its share of the time: python -m tests.fuzz.run --minutes 10 [--target NAME].
 
 What grows lies under build/fuzz: inputs that reached new lines, logs, and findings. The exit status
-is 1 where there are findings. Ctrl-C ends the processes and shows the table so far.
+is 1 where there are findings. Ctrl-C ends the processes and shows the table so far. Runs add up:
+what ran least comes first, and tests.fuzz.ledger prints the sums.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tests.fuzz.ledger import Ledger
 from tests.fuzz.targets import TARGETS, target_of
 from tests.fuzz.worker import BEFORE
 
@@ -50,14 +52,15 @@ class Fuzzing:
 
     def __init__(self, engine: str, folder: Path, seed: int) -> None:
         self._engine, self._folder, self._seed = engine, folder, seed
+        self._ledger = Ledger(folder)
         self._stopped = threading.Event()
         self._running: set[subprocess.Popen[bytes]] = set()
 
     def run(self, names: Sequence[str], minutes: float) -> list[Tally]:
-        """One tally a target, in the order of the names."""
+        """One tally a target; those that ran least so far come first."""
         side = min(_SIDE_BY_SIDE, len(names))
         share = max(_LEAST_SECONDS, minutes * 60 * side / len(names))
-        tallies = [Tally(name) for name in names]
+        tallies = [Tally(name) for name in sorted(names, key=self._ledger.seconds)]
         with ThreadPoolExecutor(side) as pool:
             try:
                 for done in [pool.submit(self._fuzz, one, share) for one in tallies]:
@@ -75,7 +78,20 @@ class Fuzzing:
         tally.left_out = ", ".join(target_of(tally.name).missing)
         if not tally.left_out:
             self._try(tally, share)
+        if tally.executions:
+            self._note(tally)
         say(line_of(tally))
+
+    def _note(self, tally: Tally) -> None:
+        self._ledger.add(
+            tally.name,
+            self._engine,
+            executions=tally.executions,
+            seconds=round(tally.seconds, 1),
+            cover=_number(tally.cover),
+            features=_number(tally.features),
+            findings=len(tally.findings),
+        )
 
     def _try(self, tally: Tally, share: float) -> None:
         end = time.monotonic() + share
@@ -138,6 +154,10 @@ def _count(tally: Tally, log: str) -> int:
     return executions
 
 
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
 def _last_line(log: Path) -> str:
     lines = log.read_text("utf-8", "replace").strip().splitlines() or [_LOST]
     return lines[-1][:120]
@@ -160,13 +180,13 @@ def line_of(tally: Tally) -> str:
     speed = tally.executions / tally.seconds if tally.seconds else 0.0
     why = f"left out: needs {tally.left_out}" if tally.left_out else tally.trouble
     numbers = f"{tally.executions:>11}{speed:>9.0f}{tally.cover:>7}{tally.features:>7}"
-    return f"{tally.name:<16}{numbers}{len(tally.findings):>9}  {why}".rstrip()
+    return f"{tally.name:<18}{numbers}{len(tally.findings):>9}  {why}".rstrip()
 
 
 def show(tallies: Sequence[Tally]) -> int:
     """The sum, and what to do with the findings; the exit status."""
     total = sum(one.executions for one in tallies)
-    say(f"{'together':<16}{total:>11}")
+    say(f"{'together':<18}{total:>11}")
     missing = [one for one in tallies if one.trouble]
     found = [(one, path) for one in tallies for path in one.findings]
     for one, path in found:
@@ -191,8 +211,12 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error(f"no target {strays[0]!r}; targets: {', '.join(TARGETS)}")
     missing = "" if asked.engine == "atheris" else " (atheris would see which lines run)"
     say(f"{asked.engine}{missing}: {len(names)} targets, {asked.minutes:g} minutes")
-    say(f"{'target':<16}{'executions':>11}{'a second':>9}{'cov':>7}{'ft':>7}{'findings':>9}")
-    return show(Fuzzing(asked.engine, asked.folder, asked.seed).run(names, asked.minutes))
+    say(f"{'target':<18}{'executions':>11}{'a second':>9}{'cov':>7}{'ft':>7}{'findings':>9}")
+    status = show(Fuzzing(asked.engine, asked.folder, asked.seed).run(names, asked.minutes))
+    say("\nall runs")
+    for line in Ledger(asked.folder).table():
+        say(line)
+    return status
 
 
 def _best() -> str:

@@ -16,11 +16,14 @@ import numpy as np
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import AudioLimits, Channels, Waveform, load_channels, load_waveform
 from phonemo.errors import safe_text
+from phonemo.loader import load_model
+from phonemo.runtime.adaptation.adaptable import waveform_vectors
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
 from phonemo.server.app import PhonemoApp, create_app
 from phonemo.server.settings import ServeConfig
 from tests.fuzz.judging import CUT, check_message, check_scores, cut
+from tests.tiny_bundle import ADAPTABLE
 
 _HOST = (b"host", b"localhost:8000")
 _LIMITS = {"stream_idle_seconds": 0.01, "stream_message_bytes": 150_000, "stream_seconds": 30}
@@ -71,6 +74,10 @@ class Here:
         """As Hearers."""
         return listener.predict_waveform(clip, options)
 
+    async def vectors(self, recognizer: EmotionRecognizer, clip: Waveform) -> Any:
+        """As Hearers."""
+        return waveform_vectors(recognizer, clip)
+
     async def run(self, call: Callable[[], Any]) -> Any:
         """As Hearers."""
         return call()
@@ -81,7 +88,8 @@ def _app() -> PhonemoApp:
     """The app, warm."""
     app = create_app(ServeConfig.model_validate({"workers": 1, "limits": _LIMITS}), {})
     service: Any = app.service
-    service.registry.models, service._warm = {"quick": Quick()}, True
+    service.registry.models = {"quick": Quick(), "tiny": load_model(ADAPTABLE, threads=1)}
+    service._warm = True
     service.pipeline.decoders = service.pipeline.batcher = Here()
     return app
 

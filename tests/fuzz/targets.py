@@ -54,6 +54,8 @@ def _is_installed(package: str) -> bool:
 _TEXTS, _SOUND = "tests.fuzz.text_targets", "tests.fuzz.audio_targets"
 _CORPORA, _MODELS = "tests.fuzz.corpus_targets", "tests.fuzz.model_targets"
 _SERVER, _TRAIN = "tests.fuzz.server_targets", "tests.fuzz.train_targets"
+_FIELDS, _ARRAYS = "tests.fuzz.structured_targets", "tests.fuzz.array_targets"
+_PROGRAMS, _REQUESTS = "tests.fuzz.program_targets", "tests.fuzz.request_targets"
 _SERVES = ("fastapi", "python-multipart", "prometheus-client")
 
 _CUT = "\n=8<=\n"
@@ -87,6 +89,16 @@ _TRANSCRIPT = (
     *('"offsets"', '"timestamp"', '"timestamps"', '"from"', '"diarization"', '"output"', '"file"'),
 )
 
+_PATHS = (
+    *("POST /v1/audio/emotions", "PUT /v1/audio/emotions/a.wav", "POST /v1/audio/profiles"),
+    *("GET /v1/models", "GET /v1/profiles", "GET /openapi.json", "GET /health/ready", "GET /docs"),
+)
+_MCP = (
+    *('"jsonrpc": "2.0"', '"method": "tools/call"', '"method": "tools/list"', '"arguments"'),
+    *('"recognize_emotion"', '"compare_recordings"', '"paths"', '"path": "a.wav"', '"id": 1'),
+)
+_TOOLS = ("sensevoice", "speechbrain", "superb", "transformers", "hume", "evi", "audonnx")
+
 TARGETS: dict[str, Target] = {
     "audio": Target(_SOUND, "audio", words=_AUDIO),
     "media": Target(_SOUND, "audio", words=_MEDIA, needs=("av",)),
@@ -112,18 +124,23 @@ TARGETS: dict[str, Target] = {
     "subtitles": Target(_TEXTS, "subtitles", words=_SUBTITLES),
     "transcript": Target(_TEXTS, "transcript", words=(*_TRANSCRIPT, *_JSON)),
     "csv_table": Target(_CORPORA, "csv_table", words=("file", "emotion", "start", '"', *_DIGITS)),
-    "corpus_tables": Target(_CORPORA, "corpus_tables", words=(_CUT, "\t", "\n\n", *_DIGITS)),
+    "corpus_tables": Target(
+        _CORPORA, "corpus_tables", words=(_CUT, "\t", "\n\n", *_YAML, *_DIGITS)
+    ),
+    "folder_names": Target(
+        _CORPORA, "folder_names", words=("/", "\n", ".wav", "angry", "03-01-05-01-02-01-12", "wav/")
+    ),
     "iemocap": Target(_CORPORA, "iemocap", words=(_CUT, "Total score", "Ses01F_", *_DIGITS)),
     "emodb": Target(_CORPORA, "emodb", words=("\n#\n", "_t", "!t", "tasp", " -1 ", *_DIGITS)),
     "published": Target(_CORPORA, "published", words=(_CUT, '{"wav": "', *_JSON)),
     "bundle": Target(_MODELS, "bundle", words=('"sha256"', '"labels"', *_JSON)),
     "network": Target(_MODELS, "network"),
-    "seal": Target(_TRAIN, "seal", words=(_CUT, '"sha256"', *_JSON), needs=("safetensors",)),
+    "seal": Target(_TRAIN, "seal", words=(_CUT, '"sha256"', *_JSON)),
     "lineage": Target(
         _TRAIN,
         "lineage",
         words=(_CUT, '"before"', '"corpora"', *_JSON),
-        needs=("safetensors",),
+        needs=("torch",),
     ),
     "websocket": Target(
         _SERVER,
@@ -138,6 +155,42 @@ TARGETS: dict[str, Target] = {
         needs=_SERVES,
     ),
     "decoder_frame": Target(_SOUND, "decoder_frame", words=_JSON),
+    "request": Target(
+        _REQUESTS,
+        "request",
+        words=(_CUT, *_PATHS, "model=tiny", "profile_json=", "top_k=", "channels=", "&", "%00"),
+        needs=_SERVES,
+    ),
+    "request_profile": Target(_REQUESTS, "request_profile", max_len=48, needs=_SERVES),
+    "mcp_lines": Target(_REQUESTS, "mcp_lines", words=(*_MCP, *_JSON), needs=("mcp", *_SERVES)),
+    "mcp_call": Target(
+        _REQUESTS,
+        "mcp_call",
+        max_len=80,
+        words=(_CUT, "emotion_timeline", "compare_recordings", "list_models"),
+        needs=("mcp", *_SERVES),
+    ),
+    "recording_path": Target(_PROGRAMS, "recording_path", words=("../", "/", "\0", "link.wav")),
+    "profile": Target(_FIELDS, "profile", words=('"mean"', '"format"', *_JSON)),
+    "profile_fields": Target(_FIELDS, "profile_fields", max_len=48),
+    "archive": Target(_ARRAYS, "archive", words=("PK\x03\x04", "\x93NUMPY", "'descr': '|O'")),
+    "archive_arrays": Target(_ARRAYS, "archive_arrays", max_len=41),
+    "job_folder": Target(_FIELDS, "job_folder", words=(_CUT, '"asked"', '"path"', *_JSON)),
+    "job_fields": Target(_FIELDS, "job_fields", max_len=48),
+    "parquet": Target(_ARRAYS, "parquet", words=("PAR1",), needs=("pyarrow",)),
+    "parquet_columns": Target(_ARRAYS, "parquet_columns", max_len=16, needs=("pyarrow",)),
+    "pcm": Target(_ARRAYS, "pcm", max_len=20_000, words=("RIFF", "OggS", "\xff\xf1", "fLaC")),
+    "packets": Target(_ARRAYS, "packets"),
+    "turn_objects": Target(_FIELDS, "turn_objects", max_len=60),
+    "transcript_fields": Target(_FIELDS, "transcript_fields", max_len=60),
+    "other_results": Target(_FIELDS, "other_results", max_len=60, words=(_CUT, *_TOOLS)),
+    "run_folder": Target(_PROGRAMS, "run_folder", max_len=20_000, words=(_CUT, *_JSON)),
+    "run_fields": Target(_PROGRAMS, "run_fields", max_len=48),
+    "site_folder": Target(
+        _PROGRAMS, "site_folder", words=(_CUT, "const SITE = {", "\n};", '"files"', *_JSON)
+    ),
+    "digest_cache": Target(_PROGRAMS, "digest_cache", max_len=9000, words=(_CUT, "r:")),
+    "machine_files": Target(_PROGRAMS, "machine_files", words=(_CUT, "model name\t: ", "flags")),
 }
 
 

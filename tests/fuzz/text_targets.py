@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from phonemo.annotations.prediction import Prediction, Segment, Word
 from phonemo.annotations.turns import MAX_TURNS, Turn, read_turns
@@ -13,21 +15,30 @@ from phonemo.annotations.writers import json_file, srt, webvtt
 from phonemo.annotations.writers import textgrid as as_textgrid
 from phonemo.batch.inputs import items_of
 from phonemo.batch.plan import BatchItem
-from phonemo.config import load_config, write_config
+from phonemo.config import DecoderConfig, load_config, load_section, write_config
 from phonemo.corpora.manifest import Manifest, read_manifest, write_manifest
 from phonemo.server.settings import load_serve_config
 from phonemo.tables import parse_seconds, portable_path, read_table
 from phonemo.tables.columns import TIMES
 from phonemo.train.experiments.ablation_config import load_ablation_config
 from phonemo.train.pretrain.pretrain_config import load_pretrain_config
+from phonemo.train.transfer.study_config import load_transfer_config
 from tests.fuzz.judging import cut, scratch, told, written
 
 _MOST = 1000
-_LOADERS = {
+
+
+def _load_decoder_config(path: Path, overrides: Sequence[str] = ()) -> DecoderConfig:
+    return load_section(path, overrides, DecoderConfig)
+
+
+_LOADERS: dict[bytes, Callable[..., Any]] = {
     b"run": load_config,
     b"serve": load_serve_config,
     b"ablation": load_ablation_config,
     b"pretrain": load_pretrain_config,
+    b"transfer": load_transfer_config,
+    b"decoder": _load_decoder_config,
 }
 _BATCH_SUFFIXES = {b"j": ".jsonl", b"c": ".csv", b"t": ".tsv", b"l": ".txt", b"a": ".json"}
 _SCORES = {"anger": 0.75, "neutral": 0.25}
@@ -96,31 +107,32 @@ def config(data: bytes) -> None:
 
 def textgrid(data: bytes) -> None:
     """Praat's."""
-    _turns(written("turns.TextGrid", data))
+    check_turns(written("turns.TextGrid", data))
 
 
 def rttm(data: bytes) -> None:
     """NIST's."""
-    _turns(written("turns.rttm", data))
+    check_turns(written("turns.rttm", data))
 
 
 def turn_table(data: bytes) -> None:
     """A table; the first letter t parts its cells by tabs."""
     suffix = ".tsv" if data[:1] == b"t" else ".csv"
-    _turns(written(f"turns{suffix}", data[1:]))
+    check_turns(written(f"turns{suffix}", data[1:]))
 
 
 def subtitles(data: bytes) -> None:
     """SubRip, or WebVTT where the first letter is v."""
-    _turns(written("turns.vtt" if data[:1] == b"v" else "turns.srt", data[1:]))
+    check_turns(written("turns.vtt" if data[:1] == b"v" else "turns.srt", data[1:]))
 
 
 def transcript(data: bytes) -> None:
     """JSON, or JSON lines where the first letter is l."""
-    _turns(written("turns.jsonl" if data[:1] == b"l" else "turns.json", data[1:]))
+    check_turns(written("turns.jsonl" if data[:1] == b"l" else "turns.json", data[1:]))
 
 
-def _turns(path: Path) -> None:
+def check_turns(path: Path) -> None:
+    """What is read of a file of turns can be, and what is written of it can be read."""
     found = told(read_turns, path, "clip.wav")
     told(read_turns, path, "clip.wav", 2.0)
     if found is None:

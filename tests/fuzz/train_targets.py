@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from phonemo.files import CHECKSUMS, verify_checksums
-from phonemo.train.provenance import HEARD, PROVENANCE, provenance_of
 from tests.fuzz.judging import cut, scratch, told, written
 
 
@@ -16,6 +15,8 @@ def seal(data: bytes) -> None:
 
 def lineage(data: bytes) -> None:
     """What a folder says of a network's past."""
+    from phonemo.train.provenance import HEARD, PROVENANCE, provenance_of
+
     for name, text in zip((HEARD, PROVENANCE), cut(data, 2), strict=True):
         path = written(f"past/{name}", text)
         if not text:

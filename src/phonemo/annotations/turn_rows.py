@@ -105,5 +105,5 @@ def seconds_of(where: str, text: str) -> float:
 
 
 def encodable(text: str) -> str:
-    """Replace lone surrogates, which JSON can hold and no text file can."""
-    return text.encode("utf-8", "replace").decode()
+    """Replace lone surrogates and NUL, which JSON can hold and no text file can."""
+    return text.replace("\0", "?").encode("utf-8", "replace").decode()

@@ -42,9 +42,7 @@ def from_table(name: str) -> Iterator[BatchItem]:
 def from_parquet(name: str) -> Iterator[BatchItem]:
     """Read a Parquet file, without columns of lists, structures or bytes."""
     with readable(name), open_address(name) as stream:
-        file = _parquet(name, stream)
-        plain = [field.name for field in file.schema_arrow if _is_plain(field)]
-        yield from _items(name, table_of_records(_records(name, file, plain), _KNOWN, ("file",)))
+        yield from _items(name, table_of_records(_records(name, stream), _KNOWN, ("file",)))
 
 
 #: Manifest readers by suffix.
@@ -136,12 +134,33 @@ def _folder(name: str) -> str:
     return absolute_path(local(name)).rpartition("/")[0] or "/"
 
 
-def _records(name: str, file: Any, columns: list[str]) -> Iterator[tuple[str, Any]]:
+def _records(name: str, stream: Any) -> Iterator[tuple[str, Any]]:
     number = 0
-    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
-        for row in batch.to_pylist():
+    for rows in _row_groups(name, stream):
+        for row in rows:
             number += 1
             yield f"{safe_name(name)}: row {number}", row
+
+
+def _row_groups(name: str, stream: Any) -> Iterator[list[Any]]:
+    """Yield some rows at a time; ManifestError for a damaged file, or values that Python lacks.
+
+    Such as dates after the year 9999, times of an unknown zone, and text that is not UTF-8.
+    """
+    errors = _parquet_errors()
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        file = ParquetFile(stream)
+        plain = [field.name for field in file.schema_arrow if _is_plain(field)]
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=plain):
+            yield batch.to_pylist()
+    except errors as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ManifestError(
+            f"{safe_name(name)}: not a Parquet file whose values can be read "
+            f"({safe_name(reason)}); write it again"
+        ) from error
 
 
 def _is_plain(field: Any) -> bool:
@@ -151,13 +170,10 @@ def _is_plain(field: Any) -> bool:
     return not (types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind))
 
 
-def _parquet(name: str, stream: Any) -> Any:
+def _parquet_errors() -> tuple[type[Exception], ...]:
+    """What pyarrow raises for damaged files and unusual values; MissingExtraError without it."""
     try:
-        from pyarrow import ArrowInvalid
-        from pyarrow.parquet import ParquetFile
+        from pyarrow import ArrowException
     except ImportError as error:
         raise MissingExtraError("a manifest in Parquet", "parquet") from error
-    try:
-        return ParquetFile(stream)
-    except ArrowInvalid as error:
-        raise ManifestError(f"{safe_name(name)}: not a Parquet file") from error
+    return (ArrowException, ValueError, OverflowError, TypeError, KeyError)

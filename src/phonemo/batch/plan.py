@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from types import NoneType
 from typing import IO, Any
 
 from phonemo.batch.job import PlanSummary
 from phonemo.batch.stores import Store
-from phonemo.errors import RunError
+from phonemo.errors import RunError, safe_name
 from phonemo.files import loads_json
 
 _ROUND = 2**128
@@ -70,10 +72,30 @@ class BatchItem:
 
     @classmethod
     def of_line(cls, line: str) -> BatchItem:
-        """Parse a line of the plan."""
+        """Parse a line of the plan; ValueError for another one."""
         fields = loads_json(line)
+        if not isinstance(fields, dict) or not _has_types(fields):
+            raise ValueError("expected the fields of a recording")
         columns = tuple((name, cell) for name, cell in fields.pop("columns", ()))
         return cls(**fields, columns=columns)
+
+
+#: What a line of the plan may hold; None for a field that may be absent.
+_TYPES: dict[str, tuple[type, ...]] = {
+    **{"file": (str,), "path": (str,), "id": (str, NoneType), "channel": (int, NoneType)},
+    **{"start": (int, float, NoneType), "end": (int, float, NoneType)},
+}
+
+
+def _has_types(fields: dict[str, Any]) -> bool:
+    columns = fields.get("columns", [])
+    return (
+        {"file", "path"} <= fields.keys() <= {*_TYPES, "columns"}
+        and all(type(fields.get(name)) in kinds for name, kinds in _TYPES.items())
+        and all(abs(fields.get(name) or 0) <= sys.float_info.max for name in ("start", "end"))
+        and isinstance(columns, list)
+        and all(isinstance(pair, list) and [*map(type, pair)] == [str, str] for pair in columns)
+    )
 
 
 class UnorderedHash:
@@ -105,8 +127,15 @@ def plan_name(part: int) -> str:
 
 
 def read_part(store: Store, part: int) -> list[BatchItem]:
-    """Read a part's recordings."""
-    return [BatchItem.of_line(line) for line in store.read(plan_name(part)).split("\n") if line]
+    """Read a part's recordings; RunError if the file is damaged."""
+    lines = store.read(plan_name(part)).split("\n")
+    try:
+        return [BatchItem.of_line(line) for line in lines if line]
+    except ValueError as error:
+        raise RunError(
+            f"{safe_name(store.address)}: {plan_name(part)} is damaged; restore it, or start again "
+            "with another --output"
+        ) from error
 
 
 def plan(

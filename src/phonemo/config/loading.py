@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from yaml.constructor import ConstructorError
+from yaml.scanner import ScannerError
 
 from phonemo.errors import ConfigError
 from phonemo.files import atomic_write_text
@@ -33,6 +34,7 @@ def digest_of(config: BaseConfig, without: dict[str, Any]) -> str:
 
 Kind = TypeVar("Kind", bound=BaseConfig)
 _MAX_VALUES = 10_000
+_MOST_NESTED = 50
 
 
 def load_section(
@@ -64,10 +66,17 @@ def write_config(path: Path, config: BaseConfig) -> None:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A safe YAML loader that rejects expanding aliases and duplicate keys.
+    """A safe YAML loader that rejects expanding aliases, duplicate keys and deep nesting.
 
-    PyYAML silently keeps the last of several equal keys.
+    PyYAML silently keeps the last of several equal keys, and its time grows with the square of the
+    depth of brackets.
     """
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        if self.flow_level >= _MOST_NESTED:
+            message = f"nested too deeply; expected at most {_MOST_NESTED} brackets"
+            raise ScannerError(None, None, message, self.get_mark())
+        super().fetch_flow_collection_start(token)
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()

@@ -7,12 +7,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
 import numpy as np
 
-from phonemo.errors import ResultError
+from phonemo.errors import ResultError, safe_name
 from phonemo.evaluation import metrics
 from phonemo.evaluation.metrics import Counts
 from phonemo.files import read_rows
@@ -135,10 +136,40 @@ def validate_rows(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Predic
 
 def labeled_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The rows with a true emotion; the others have ratings only."""
-    return [row for row in rows if row.get("truth", "") is not None]
+    return [row for row in rows if _read(row, "truth") is not None]
+
+
+def _read(row: Any, name: str) -> Any:
+    """A value of a row; what is no row has one, so that it is checked."""
+    return row.get(name, "") if isinstance(row, Mapping) else ""
+
+
+_TEXTS = ("id", "truth", "label")
+_MAYBE_TEXTS = ("speaker", "gender")
+_LARGEST = 1e9
+
+
+def _check_types(row: Mapping[str, Any]) -> None:
+    """Raise ResultError for values that no phonemo wrote."""
+    wrong = [name for name in _TEXTS if not isinstance(row[name], str)]
+    wrong += [name for name in _MAYBE_TEXTS if not isinstance(row[name], str | None)]
+    scores = row["scores"]
+    if not isinstance(scores, Mapping) or not all(map(_is_number, scores.values())):
+        wrong.append("scores")
+    if wrong:
+        raise ResultError(
+            f"prediction {safe_name(repr(row['id']))}: unexpected value in {wrong[0]}; test again"
+        )
+
+
+def _is_number(value: object) -> bool:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and abs(cast(float, value)) < _LARGEST
 
 
 def _check_row(row: Mapping[str, Any], labels: LabelSet) -> None:
+    if not isinstance(cast(object, row), Mapping):
+        raise ResultError(f"expected an object for each prediction, got {safe_name(repr(row))}")
     missing = [key for key in _RequiredColumns.__annotations__ if key not in row]
     if missing:
         raise ResultError(f"prediction {row.get('id')!r}: key {missing[0]!r} is missing")
@@ -146,6 +177,7 @@ def _check_row(row: Mapping[str, Any], labels: LabelSet) -> None:
         raise ResultError(
             f"prediction {row['id']!r}: expected an integer seed, got {row['seed']!r}"
         )
+    _check_types(row)
     scores = row["scores"]
     if set(scores) != set(labels.names):
         names = ", ".join(sorted(scores))

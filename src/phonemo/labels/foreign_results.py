@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from phonemo.errors import LabelError, safe_text
 
 _SHOWN = 60
+#: Scores of merged labels are added, and their sum must be a float too.
+_LARGEST = sys.float_info.max / 1000
 
 
 def shown(value: object) -> str:
@@ -86,11 +88,18 @@ def named_scores(
 def number_of(value: Any, source: str) -> float:
     """A finite number; LabelError for anything else."""
     value = as_plain(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_finite(value):
         raise LabelError(
             f"expected finite scores of {source}, got {shown(value)}; check the recording"
         )
     return float(value)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold: JSON's whole numbers have no limit."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= _LARGEST
 
 
 def _is_list(value: object) -> bool:

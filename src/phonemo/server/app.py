@@ -201,7 +201,7 @@ def _message_of(request: Request, error: HTTPException) -> str:
     if error.status_code == _NOT_FOUND:
         app: PhonemoApp = request.app
         addresses = list(app.openapi()["paths"])
-        return unknown_address(request.url.path, addresses, app.service.config.page)
+        return unknown_address(request.scope["path"], addresses, app.service.config.page)
     if error.status_code == _WRONG_METHOD:
         return wrong_method(request.method, " or ".join(_methods_of(request, error)))
     return str(error.detail)

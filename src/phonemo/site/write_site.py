@@ -102,7 +102,9 @@ def _files_of(folder: Path) -> set[str] | None:
         marks = loads_json(match[1].encode())["files"] if (match := _SITE.match(text)) else {}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return {*marks, _WORKER} if CARD in marks and (folder / CARD).is_file() else None
+    if not isinstance(marks, dict) or CARD not in marks or not (folder / CARD).is_file():
+        return None
+    return {*marks, _WORKER}
 
 
 def write_site(

@@ -36,6 +36,8 @@ _READ_BYTES, _LIVE_READ_BYTES = 2**15, 2**12
 _MOST_STREAMS = 32
 #: Damaged packets in a row after which the rest is given up.
 _MOST_DAMAGED = 200
+#: Planes of a frame from which on PyAV does not count them rightly.
+_UNCOUNTED_PLANES = 8
 _SCALES = {"u1": 2.0**7, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63}
 
 
@@ -161,6 +163,7 @@ def frames(container: Any, stream: Any, damaged: Callable[[], None]) -> Generato
 
 def samples_of(frame: Any) -> Block:
     """Return a frame's samples as float32 with a full scale of 1: (sample, channel)."""
+    frame = _interleaved(frame)
     array = frame.to_ndarray()  # (channel, sample), or (1, sample * channel) if interleaved
     if not frame.format.is_planar:
         array = array.reshape(-1, len(frame.layout.channels)).T
@@ -169,6 +172,21 @@ def samples_of(frame: Any) -> Block:
     with np.errstate(over="ignore", invalid="ignore"):  # detected later as infinity or NaN
         block: Block = (array.T.astype(np.float32) - middle) / np.float32(scale)
     return block
+
+
+def _interleaved(frame: Any) -> Any:
+    """The frame, with interleaved samples if it has many planes.
+
+    PyAV counts planes up to a null pointer, which none follows from the eighth on: it would read
+    memory of others as samples (PyAV 17.1 to 18.1).
+    """
+    if not frame.format.is_planar or frame.layout.nb_channels < _UNCOUNTED_PLANES:
+        return frame
+    import av
+
+    resampler = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate)
+    (interleaved,) = resampler.resample(frame)
+    return interleaved
 
 
 def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> Any:

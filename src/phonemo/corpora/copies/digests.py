@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,10 +103,10 @@ class _Cache:
         try:
             query = "SELECT digest, words FROM recordings WHERE key = ?"
             row = self._database.execute(query, (key,)).fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self._give_up(error)
             return None
-        return row and Recording(row[0], np.frombuffer(row[1], np.uint32))
+        return _recording_of(*row) if row else None
 
     def put(self, key: bytes, recording: Recording) -> None:
         if self._database is None:
@@ -126,9 +127,17 @@ class _Cache:
             except sqlite3.Error as error:
                 self._give_up(error)
 
-    def _give_up(self, error: sqlite3.Error) -> None:
+    def _give_up(self, error: Exception) -> None:
         log.info("%s: not used (%s)", cache_path(), error)
         self._database = None
+
+
+def _recording_of(digest: Any, words: Any) -> Recording | None:
+    """A row's recording; None for a damaged row, which is computed and written again."""
+    sound = digest is None or (isinstance(digest, bytes) and len(digest) == DIGEST_BYTES)
+    if not sound or not isinstance(words, bytes) or len(words) % np.uint32().itemsize:
+        return None
+    return Recording(digest, np.frombuffer(words, np.uint32))
 
 
 @contextmanager
@@ -149,7 +158,7 @@ def _use(database: sqlite3.Connection) -> Iterator[_Cache]:
     columns = "key BLOB PRIMARY KEY, digest BLOB, words BLOB"
     try:
         database.execute(f"CREATE TABLE IF NOT EXISTS recordings ({columns})")
-    except sqlite3.Error:  # damaged, read-only, or on a full disk
+    except (sqlite3.Error, UnicodeDecodeError):  # damaged, read-only, or on a full disk
         cache = _Cache(None)
     try:
         yield cache

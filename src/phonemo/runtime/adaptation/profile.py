@@ -12,7 +12,6 @@ import hashlib
 import io
 import os
 import re
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +21,7 @@ import numpy as np
 
 from phonemo.annotations.prediction import ProfileMark
 from phonemo.errors import CheckpointError, UsageError, safe_name
-from phonemo.files import atomic_write_text, dumps_json, loads_json
+from phonemo.files import atomic_write_text, dumps_json, loads_json, read_npz
 from phonemo.runtime.adaptation.statistics import Reference, Statistics
 
 FORMAT = 1
@@ -228,19 +227,6 @@ MAX_REFERENCE_BYTES = 2**26
 _ARRAYS = ("centre", "spread", "class_means", "weight", "bias")
 _NUMBERS = ("k_mean", "k_spread", "em_iterations", "radius")
 _MOST_ITERATIONS = 1000
-#: Errors that numpy raises for invalid files.
-_NUMPY_ERRORS = (
-    ValueError,
-    KeyError,
-    OSError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-    TypeError,
-    SyntaxError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-)
 
 
 def packed(reference: Reference) -> bytes:
@@ -265,8 +251,8 @@ def unpacked(content: bytes, emotions: int) -> Reference:
         CheckpointError: it is corrupt, too large, of other shapes, or not finite.
     """
     try:
-        values = _read_arrays(content)
-    except _NUMPY_ERRORS as error:
+        values = read_npz(content, (*_ARRAYS, *_NUMBERS), MAX_REFERENCE_BYTES)
+    except ValueError as error:
         raise CheckpointError(
             "adaptation.npz: cannot be read as numpy arrays; export the model again"
         ) from error
@@ -275,15 +261,6 @@ def unpacked(content: bytes, emotions: int) -> Reference:
     arrays: dict[str, Any] = {name: values[name].astype(np.float64) for name in _ARRAYS}
     numbers: dict[str, Any] = {name: float(values[name]) for name in _NUMBERS}
     return Reference(**arrays, **numbers | {"em_iterations": int(values["em_iterations"])})
-
-
-def _read_arrays(content: bytes) -> dict[str, Any]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_REFERENCE_BYTES:
-            raise ValueError(f"{size} bytes when unpacked")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in (*_ARRAYS, *_NUMBERS)}
 
 
 def _reference_fault(values: dict[str, Any], emotions: int) -> str | None:

@@ -62,11 +62,16 @@ def devices() -> Section:
     found = {"providers": Finding(ort.get_available_providers())}
     if _CARD.exists() or has_cuda(ort):
         hint = None if has_cuda(ort) else f"for --device cuda: {INSTALL}"
-        driver = _CARD.read_text().splitlines()[0] if _CARD.exists() else "no driver found"
+        driver = _lines(_CARD)[0] if _CARD.exists() else "no driver found"
         found["nvidia"] = Finding(driver, hint=hint)
     found["cuda"] = Finding("known to onnxruntime" if has_cuda(ort) else "no")
     found["torch"] = Finding(version_of("torch") or "not installed")
     return Section("devices", found)
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file of the system, one or more; what is not UTF-8 is replaced."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
 
 
 def version_of(package: str) -> str | None:
@@ -89,7 +94,7 @@ def _processor() -> tuple[str, set[str]]:
     """Name and flags of the processor; no flags where the system does not list them."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        lines = [line.partition(":") for line in info.read_text().splitlines()]
+        lines = [line.partition(":") for line in _lines(info)]
         fields = {key.strip(): value.strip() for key, _, value in reversed(lines)}
         flags = set((fields.get("flags") or fields.get("Features") or "").split())
         return fields.get("model name") or platform.machine(), flags
@@ -107,7 +112,7 @@ def _memory() -> str:
     except (AttributeError, ValueError, OSError):
         return "unknown"
     limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else ""
+    text = _lines(limit)[0].strip() if limit.is_file() else ""
     if text.isdigit() and int(text) < total:
         return f"{int(text) / 2**30:.1f} GB of this container, of {total / 2**30:.1f} GB"
     return f"{total / 2**30:.1f} GB"

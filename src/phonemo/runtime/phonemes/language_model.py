@@ -8,7 +8,6 @@ other. Index 0, CTC's blank, stands for the start and the end of an utterance.
 from __future__ import annotations
 
 import io
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,17 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import CheckpointError, PhonemeError
+from phonemo.files import read_npz
 
 Floats = npt.NDArray[np.float32]
 
 #: Longer contexts have too many entries for a dense table.
 ORDERS = (2, 3)
 _MOST_SYMBOLS = 255
-#: What numpy raises for files that are no archives of arrays.
-_MALFORMED = (
-    *(ValueError, KeyError, TypeError, OSError, EOFError),
-    *(zipfile.BadZipFile, PhonemeError),
-)
+_ARRAYS = ("symbols", "grams", "counts", "settings")
+#: Limit for all unpacked arrays together: all trigrams of 255 symbols would have more.
+_MOST_BYTES = 2**26
 _MOST_COUNT = np.iinfo(np.uint32).max
 
 
@@ -159,8 +157,7 @@ def unpacked_model(content: bytes, symbols: int) -> PhonemeModel:
         CheckpointError: other content, or another inventory.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            parts = {name: arrays[name] for name in ("symbols", "grams", "counts", "settings")}
+        parts = read_npz(content, _ARRAYS, _MOST_BYTES)
         weight, bonus, beam = (float(value) for value in parts["settings"])
         if not (np.isfinite([weight, bonus]).all() and weight >= 0 and 1 <= beam <= 1000):
             raise ValueError("settings")
@@ -170,7 +167,7 @@ def unpacked_model(content: bytes, symbols: int) -> PhonemeModel:
             parts["counts"].astype(np.uint32, casting="safe"),
             settings=DecoderSettings(weight, bonus, int(beam)),
         )
-    except _MALFORMED as error:
+    except (ValueError, TypeError, OverflowError, PhonemeError) as error:
         raise CheckpointError(
             "phonemes.npz: expected n-gram counts of phonemes; export the model again"
         ) from error

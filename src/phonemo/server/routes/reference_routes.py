@@ -61,7 +61,7 @@ def wants_html(request: Request) -> bool:
 
 def not_found_page(request: Request, message: str, request_id: str) -> Response:
     """Return the 404 for a browser, with links to the pages that exist."""
-    root = "../" * (len(PurePosixPath(request.url.path).parts) - 2)
+    root = "../" * (len(PurePosixPath(request.scope["path"]).parts) - 2)
     page, api = tag("a", "The page", href=root or "./"), tag("a", "The API", href=f"{root}docs")
     body = tag(
         "main",

@@ -71,6 +71,10 @@ def read(root: Path) -> CorpusReading:
     return CorpusReading(unique_ids(rows, folder), dict(skipped), names.notes())
 
 
+#: What PyYAML raises for values that their tags do not fit, such as !!timestamp of a word.
+_TAGS = (ValueError, LookupError, ArithmeticError, AttributeError, TypeError)
+
+
 def _read_header(folder: Path) -> dict[str, Any]:
     path = folder / _HEADER
     if not folder.is_dir():
@@ -79,7 +83,7 @@ def _read_header(folder: Path) -> dict[str, Any]:
         raise CorpusError(f"{folder}: expected a file {_HEADER} ({listing(folder)})")
     try:
         header = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, yaml.YAMLError, RecursionError, *_TAGS) as error:
         raise CorpusError(f"{path}: expected readable YAML; save the database again") from error
     if not isinstance(header, dict):
         raise CorpusError(f"{path}: expected a database header; save it again")
@@ -149,7 +153,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[Row, str]]:
         raise MissingExtraError("a table in parquet", "parquet") from error
     try:
         rows = read_table(path).to_pylist()
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, ValueError, OverflowError, KeyError) as error:
         raise CorpusError(f"{path}: expected a readable parquet file; save it again") from error
     for number, row in enumerate(rows, start=1):
         cells = {key: "" if value is None else str(value) for key, value in row.items()}
