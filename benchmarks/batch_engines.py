@@ -1,11 +1,14 @@
 """Compare the engines of a batch: Ray with two actors and with one, and local processes.
 
     python benchmarks/batch_engines.py [--files 3000] [--rounds 3]
+    python benchmarks/batch_engines.py --files 20000 --rounds 1    # repeats the recordings
 
 Each run is the command `phonemo batch`, including startup and shutdown, over the same recordings
 into a new folder. The runs of a round follow one another, so that a slowdown of the machine affects
 all. "Inside" excludes the startup of Ray, processes and models: it is measured from the first
-finished part to the last, without the recordings of the first parts. Every worker uses one thread.
+finished part to the last, without the recordings of the first parts. "Fixed" are the seconds that
+the command takes beside its recordings at the inside speed. Every worker uses one thread. With more
+files than there are recordings, these are listed again under other names (links).
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ PART_FILES = 100  # the command's default
 #: Name -> engine and workers.
 RUNS = {"ray 2": ("ray", 2), "ray 1": ("ray", 1), "local 2": ("local", 2), "local 1": ("local", 1)}
 #: Compared runs, and the expected ratio.
-RATIOS = (("ray 2", "ray 1", 1.7), ("ray 2", "local 2", 0.8), ("local 2", "local 1", None))
+RATIOS = (("ray 2", "ray 1", 1.7), ("ray 2", "local 2", 0.9), ("local 2", "local 1", None))
+#: The size for which the ratio of the whole commands is derived.
+LARGE = 20_000
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,12 @@ class Speed:
 
     whole: float
     inside: float
+    fixed: float
+    """Seconds beside the recordings."""
+
+    def seconds(self, files: int) -> float:
+        """Derive the time of a run over so many recordings."""
+        return self.fixed + files / self.inside
 
 
 def main(args: argparse.Namespace) -> int:
@@ -45,10 +56,10 @@ def main(args: argparse.Namespace) -> int:
     if not files:
         print(f"skipped: needs the real speech of {CORPORA}")
         return 0
-    chosen = spread(files, min(args.files, len(files)))
     speeds: dict[str, list[Speed]] = {name: [] for name in RUNS}
-    print(f"{machine()}; {len(chosen)} recordings, {args.rounds} rounds; recordings a second")
+    print(f"{machine()}; {args.files} recordings, {args.rounds} rounds; recordings a second")
     with tempfile.TemporaryDirectory() as folder:
+        chosen = chosen_files(files, args.files, Path(folder) / "again")
         list_file = Path(folder) / "list.txt"
         list_file.write_text("\n".join(chosen) + "\n", encoding="utf-8")
         for number in range(args.rounds):
@@ -58,11 +69,34 @@ def main(args: argparse.Namespace) -> int:
                 )
                 speeds[name].append(speed)
                 print(
-                    f"  {name:<8} {speed.whole:6.1f} whole {speed.inside:6.1f} inside", flush=True
+                    f"  {name:<8} {speed.whole:6.1f} whole {speed.inside:6.1f} inside "
+                    f"{speed.fixed:6.1f} s fixed",
+                    flush=True,
                 )
     for upper, lower, bar in RATIOS:
         print_ratios(f"{upper} against {lower}", speeds[upper], speeds[lower], bar)
+    print_derived(speeds["ray 2"], speeds["local 2"])
     return 0
+
+
+def chosen_files(files: list[str], count: int, links: Path) -> list[str]:
+    """Choose recordings evenly; those that are needed more than once are linked."""
+    chosen = spread(files, min(count, len(files)))
+    for number in range(count - len(chosen)):
+        source = Path(files[number % len(files)])
+        link = links / str(number // len(files)) / f"{number % len(files):06d}{source.suffix}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(source)
+        chosen.append(str(link))
+    return chosen
+
+
+def print_derived(upper: list[Speed], lower: list[Speed]) -> None:
+    """Print the ratio of the whole commands that these runs give for many more recordings."""
+    pairs = zip(upper, lower, strict=True)
+    ratios = [slow.seconds(LARGE) / fast.seconds(LARGE) for fast, slow in pairs]
+    middle = statistics.median(ratios)
+    print(f"ray 2 against local 2, whole, derived for {LARGE}: {middle:.2f}")
 
 
 def run_command(list_file: Path, output: Path, engine: str, workers: int) -> Speed:
@@ -80,7 +114,8 @@ def run_command(list_file: Path, output: Path, engine: str, workers: int) -> Spe
     ended = sorted(path.stat().st_mtime for path in (output / "parts").iterdir())
     files = json.loads((output / "summary.json").read_text())["files"]["planned"]
     inside = ended[-1] - ended[workers - 1]  # from the time when each worker had finished a part
-    return Speed(files / seconds, (files - workers * PART_FILES) / inside)
+    rate = (files - workers * PART_FILES) / inside
+    return Speed(files / seconds, rate, seconds - files / rate)
 
 
 def print_ratios(what: str, upper: list[Speed], lower: list[Speed], bar: float | None) -> None:

@@ -1,11 +1,14 @@
 """Overload the server: 200 clients for a minute with a queue of 16.
 
     python benchmarks/server_load.py [--clients 200] [--seconds 60] [--impatient]
+    python benchmarks/server_load.py --source OLD/src --source src --rounds 3    # trees in turn
 
 Each client sends 3 s clips one after the other. After a 429 it waits for Retry-After, or with
 --impatient not at all. The clients are one process; a second one requests /health/live twenty times
 a second; the server and its decoders are a third. All share this machine's CPUs. Before and after,
-predict_many processes the same bytes in one process.
+predict_many processes the same bytes in one process. "Processor" is time of all processors for one
+clip that was recognized, refusals and probes included: it depends less on other programs than the
+clips per second do.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ import argparse
 import asyncio
 import io
 import json
+import os
 import re
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
@@ -34,21 +39,45 @@ PROBE_SECONDS, LIBRARY_SECONDS = 0.05, 20.0
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the results; return the exit status."""
+    """Print the results of each source tree, in turn; return the exit status."""
     clips = [encoded(clip) for clip in real_clips(CLIPS, SECONDS)]
     print(f"{machine()}; {args.clients} clients for {args.seconds:g} s, clips of {SECONDS:g} s")
-    before = library_rate(clips)
-    with Server() as server:
-        idle = server.megabytes()
+    sources = args.source or [""]
+    for number in range(args.rounds):
+        for source in sources[:: -1 if number % 2 else 1]:
+            print(f"round {number + 1}{source and ', ' + source}")
+            measure(args, clips, source)
+    return 0
+
+
+def measure(args: argparse.Namespace, clips: list[bytes], source: str) -> None:
+    """Print the results of one run of one source tree."""
+    before = library(clips, source)
+    with Server(source) as server:
+        idle, began = server.megabytes(), server.processor_seconds()
         load = start("load", server.port, args)
         probe = start("probe", server.port, args)
         memory = server.watch(args.seconds)
         results, delays = json.loads(load.communicate()[0]), json.loads(probe.communicate()[0])
-    after = library_rate(clips)
-    print_results(results, delays, args.seconds, (before, after))
+        spent = server.processor_seconds() - began
+    after = library(clips, source)
+    print_results(results, delays, args.seconds, (before.rate, after.rate))
+    print_processor(spent, results, delays, before, after)
     print(f"  memory of the server and its decoders, MB: idle {idle:.0f}, at each tenth of the run")
     print("    " + " ".join(f"{value:.0f}" for value in memory))
-    return 0
+
+
+def print_processor(
+    server: float, results: dict, delays: dict, before: Library, after: Library
+) -> None:
+    """Print processor time for a recognized clip, of each program."""
+    count = max(1, results["statuses"].get("200", 0))
+    served = 1000 * server / count
+    sent = 1000 * (results["processor"] + delays["processor"]) / count
+    alone = (before.milliseconds + after.milliseconds) / 2
+    print(f"  processor, ms a clip: server {served:.1f}, clients {sent:.1f}, library {alone:.1f}; "
+          f"library / server {alone / served:.2f}, with clients "
+          f"{alone / (served + sent):.2f}")  # fmt: skip
 
 
 def print_results(
@@ -82,32 +111,56 @@ def encoded(samples: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def library_rate(clips: list[bytes]) -> float:
-    """Measure clips per second of predict_many on the same bytes, in a separate process."""
+@dataclass(frozen=True)
+class Library:
+    """How fast predict_many is."""
+
+    rate: float
+    """Clips per second."""
+    milliseconds: float
+    """Processor time of a clip."""
+
+
+def library(clips: list[bytes], source: str) -> Library:
+    """Measure predict_many on the same bytes, in a separate process."""
     code = (
         "import sys, time, itertools, phonemo\n"
         "clips = [sys.stdin.buffer.read(int(size)) for size in sys.argv[2:]]\n"
         "model = phonemo.load()\n"
         "list(model.predict_many(clips))\n"
-        "began, count = time.perf_counter(), 0\n"
+        "began, spent, count = time.perf_counter(), time.process_time(), 0\n"
         "for _ in model.predict_many(itertools.cycle(clips)):\n"
         "    count += 1\n"
         "    if time.perf_counter() - began > float(sys.argv[1]): break\n"
         "print(count / (time.perf_counter() - began))\n"
+        "print(1000 * (time.process_time() - spent) / count)\n"
     )
     sizes = [str(len(clip)) for clip in clips]
     command = [sys.executable, "-c", code, str(LIBRARY_SECONDS), *sizes]
-    result = subprocess.run(command, input=b"".join(clips), capture_output=True, check=True)
-    return float(result.stdout)
+    result = subprocess.run(
+        command, input=b"".join(clips), capture_output=True, check=True, env=with_source(source)
+    )
+    return Library(*map(float, result.stdout.split()))
+
+
+def with_source(source: str) -> dict[str, str]:
+    """The environment for a source tree; the present one for none."""
+    return os.environ | ({"PYTHONPATH": str(Path(source).resolve())} if source else {})
 
 
 class Server:
     """phonemo serve on a free port."""
 
+    def __init__(self, source: str) -> None:
+        self._source = source
+
     def __enter__(self) -> Server:
         command = [sys.executable, "-m", "phonemo", "serve", "--port", "0"]
         self._process = subprocess.Popen(
-            [*command, "--set", "limits.queue=16"], stderr=subprocess.PIPE, text=True
+            [*command, "--set", "limits.queue=16"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=with_source(self._source),
         )
         while "warming up" in (line := self._process.stderr.readline()):
             continue
@@ -132,6 +185,11 @@ class Server:
         pids = [self._process.pid, *children(self._process.pid)]
         return sum(pss(pid) for pid in pids) / 1024
 
+    def processor_seconds(self) -> float:
+        """Processor time of the server and its decoders so far."""
+        pids = [self._process.pid, *children(self._process.pid)]
+        return sum(processor_seconds(pid) for pid in pids)
+
 
 def children(pid: int) -> list[int]:
     """List the child processes of a process and its threads."""
@@ -143,6 +201,12 @@ def pss(pid: int) -> int:
     """Read the proportional set size in kilobytes."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1])
+
+
+def processor_seconds(pid: int) -> float:
+    """Read the processor time of a process and its threads so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def start(mode: str, port: int, args: argparse.Namespace) -> subprocess.Popen:
@@ -209,14 +273,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--impatient", action="store_true")
+    parser.add_argument("--source", action="append", help="a folder with phonemo; default: this")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--as", dest="role", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    given = arguments()
+    given, started = arguments(), time.process_time()
     if not given.role:
         sys.exit(main(given))
-    work = load(given) if given.role == "load" else probe(given)
-    print(json.dumps(asyncio.run(work)))
+    outcome = asyncio.run(load(given) if given.role == "load" else probe(given))
+    print(json.dumps(outcome | {"processor": time.process_time() - started}))

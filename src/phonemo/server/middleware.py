@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -97,8 +98,11 @@ HEADERS = {
 #: How long, and how many bytes, of a body are still read after an early response, so that a client
 #: that sends its whole request before it reads gets the response and not a connection reset.
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 2**26
+#: For so long a 429 waits for the rest of a body of so many bytes, so that its client can keep its
+#: connection: a new one costs both sides more than the refusal.
+_SMALL_SECONDS, _SMALL_BYTES = 0.05, 2**18
 _INITIAL_READ_SECONDS = 5.0
-_UNAUTHORIZED = 401
+_UNAUTHORIZED, _TOO_MANY_REQUESTS = 401, 429
 #: An upload may become so much faster than it was so far.
 _SPEED_UP = 2.0
 #: Key of a scope: the context of the request, for the rate at which it arrives.
@@ -197,6 +201,7 @@ class _RequestContext:
         length = headers.get("content-length", "0")
         self._length = int(length) if length.isdigit() else 0
         self._complete = "transfer-encoding" not in headers and length == "0"
+        self._expects_go_ahead = "expect" in headers
         self._id: str = scope["request_id"]
 
     @property
@@ -223,6 +228,8 @@ class _RequestContext:
     async def send(self, message: Message) -> None:
         """Send the response with its headers; close the connection after an early response."""
         if message["type"] == "http.response.start":
+            if message["status"] == _TOO_MANY_REQUESTS:
+                await self._take_small_rest()
             self.status = message["status"]
             self._add_headers(MutableHeaders(scope=message))
         last = message["type"] == "http.response.body" and not message.get("more_body", False)
@@ -262,6 +269,15 @@ class _RequestContext:
             headers.setdefault("Server-Timing", f"total;dur={1000 * elapsed:.1f}")
         if not self._complete:
             headers["Connection"] = "close"
+
+    async def _take_small_rest(self) -> None:
+        """Receive the rest of a small body that is on its way; its connection is then kept."""
+        if self._complete or not 0 < self._length <= _SMALL_BYTES or self._expects_go_ahead:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SMALL_SECONDS):
+                while not self._complete:
+                    self._update(await self._receive())
 
     async def _drain_body(self) -> None:
         limit = self._received + _LINGER_BYTES

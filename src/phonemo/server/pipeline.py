@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from phonemo.annotations.prediction import Prediction
 from phonemo.annotations.summary.call_summary import with_summary
@@ -119,9 +119,7 @@ class Pipeline:
             )
             turn.admit(sum(one.seconds for one in waveforms))
             decoded = perf_counter()
-            predictions = await asyncio.gather(
-                *self._each_channel(recognizer, waveforms, options.predict, turn)
-            )
+            predictions = await self._channels(recognizer, waveforms, options.predict, turn)
         prediction = _combined(predictions, recognizer, options)
         work = _slowest(predictions)
         waited = max(0.0, perf_counter() - decoded - sum(work.values()))
@@ -129,14 +127,18 @@ class Pipeline:
         self._count(sum(one.seconds for one in predictions), timings)
         return ServedPrediction(_narrow(prediction, options), timings)
 
-    def _each_channel(
+    async def _channels(
         self,
         recognizer: EmotionRecognizer,
         waveforms: Sequence[Waveform],
         options: PredictOptions,
         turn: ScheduledWork,
-    ) -> list[Coroutine[Any, Any, Prediction]]:
-        return [self._recognize_channel(recognizer, one, options, turn) for one in waveforms]
+    ) -> Sequence[Prediction]:
+        """Recognize all channels; a single one needs no tasks."""
+        if len(waveforms) == 1:
+            return [await self._recognize_channel(recognizer, waveforms[0], options, turn)]
+        each = [self._recognize_channel(recognizer, one, options, turn) for one in waveforms]
+        return await asyncio.gather(*each)
 
     async def _recognize_channel(
         self,

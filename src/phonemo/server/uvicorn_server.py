@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import signal
@@ -29,6 +30,8 @@ from phonemo.server.settings import ServeConfig, ServeLimits
 #: Most bytes read from a socket at once. They are parsed without yielding to other connections, and
 #: 256 KiB, the default of asyncio, can hold 40,000 chunks of one byte.
 _READ_BYTES = 2**13
+#: The same within a body that has a length, and so no chunks: as much as uvicorn holds unread.
+_BODY_READ_BYTES = 2**16
 #: More than the result of a stream of one hour, with its phonemes.
 _MAX_UNSENT_BYTES = 2**24
 
@@ -89,17 +92,35 @@ def websocket_protocol(limits: ServeLimits, places: ConnectionPlaces) -> type[as
     return StreamProtocol
 
 
+class _BoundedReadProtocol(RefusingProtocol):
+    """Limits how much is read from a socket at once; more within a body of known length."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._limit_reads(_READ_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._limit_reads(_BODY_READ_BYTES if self._in_plain_body() else _READ_BYTES)
+
+    def _limit_reads(self, most: int) -> None:
+        if hasattr(self.transport, "max_size"):
+            self.transport.max_size = most
+
+    def _in_plain_body(self) -> bool:
+        in_body = self.conn.their_state is h11.SEND_BODY
+        return in_body and any(name == b"content-length" for name, _ in self.headers)
+
+
 def http_protocol(limits: ServeLimits, places: ConnectionPlaces) -> type[asyncio.Protocol]:
     """Return the HTTP protocol with timeouts for request heads and for responses."""
 
-    class TimeoutProtocol(_WriteTimeoutMixin, RefusingProtocol):
+    class TimeoutProtocol(_WriteTimeoutMixin, _BoundedReadProtocol):
         """Uvicorn closes connections that idle after a response, but not slow ones."""
 
         drain_seconds = limits.read_seconds
 
         def connection_made(self, transport: Any) -> None:
-            if hasattr(transport, "max_size"):
-                transport.max_size = _READ_BYTES
             super().connection_made(transport)
             self._start_head_timer()
             places.open(transport, self._waits_for_head)
@@ -211,6 +232,7 @@ class _Server(uvicorn.Server):
             self.progress(monotonic() - self._began, self._service.waits_for)
         if not self._announced and self._service.state is State.READY:
             self._announced = True
+            _freeze()
             self._warm()
         return await super().on_tick(counter)
 
@@ -228,6 +250,15 @@ class _Server(uvicorn.Server):
         while not self._service.admission.is_idle and loop.time() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
         self.should_exit = True  # the remaining requests are cancelled a second later
+
+
+def _freeze() -> None:
+    """Take what lives as long as the server out of garbage collection.
+
+    Each walk through modules and models would stop all work for 50 ms and more.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _raise_file_limit() -> int | None:

@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 from typing import Any, BinaryIO, cast
 
@@ -23,11 +24,17 @@ from phonemo.server.fairness.client_turns import FairQueue
 from phonemo.server.fairness.clients import CLIENT
 from phonemo.server.refusals.client_texts import text_for_clients
 
+if sys.platform == "linux":
+    from fcntl import F_SETPIPE_SZ, fcntl
+
 #: Python arguments that start a decoder; tests replace them with one that crashes or hangs.
 PROGRAM = ("-m", "phonemo.server.decoders.decoder_worker")
 
 #: Most bytes of a reply besides the samples.
 _HEAD_BYTES = 2**16
+
+#: Of the pipes to and from a process: a clip's samples fit, and neither side waits for the other.
+_PIPE_BYTES = 2**19
 
 #: Longer recordings are decoded in a lane of their own.
 SHORT_SECONDS = 30.0
@@ -325,7 +332,7 @@ def _waveforms(channels: Sequence[dict[str, Any]], data: bytes) -> tuple[Wavefor
 def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a decoder process, of one thread, with pipes."""
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -333,6 +340,17 @@ def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
         env=os.environ | one_thread,
         start_new_session=True,  # Ctrl-C goes to the server only, which lets the decoder finish
     )
+    _widen_pipes(process)
+    return process
+
+
+def _widen_pipes(process: subprocess.Popen[bytes]) -> None:
+    """Let the pipes hold a whole clip; Linux limits the pages of all pipes of a user together."""
+    pipes: tuple[Any, Any] = (process.stdin, process.stdout)
+    if sys.platform == "linux":
+        for stream in pipes:
+            with suppress(OSError):  # narrow pipes are slower, and as good
+                fcntl(stream.fileno(), F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def close_pipes(process: subprocess.Popen[bytes]) -> None:

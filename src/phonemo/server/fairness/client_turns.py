@@ -54,6 +54,8 @@ class FairQueue(Generic[Item]):
 
     def keep(self, wanted: Callable[[Item], bool]) -> None:
         """Drop the items for which a function is false."""
+        if all(map(wanted, self)):
+            return
         kept = {
             client: deque(item for item in line if wanted(item))
             for client, line in self._lines.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from contextvars import ContextVar
+from functools import lru_cache
 
 from starlette.requests import HTTPConnection
 
@@ -14,6 +15,7 @@ CLIENT: ContextVar[str] = ContextVar("client", default="")
 #: An IPv6 client usually has a whole network of this size, and so any number of addresses.
 _V6_PREFIX = 64
 _MOST_FORWARDED = 16
+_MOST_NAMES = 1024
 
 
 def client_of(connection: HTTPConnection, access: AccessPolicy) -> str:
@@ -34,6 +36,7 @@ def client_of(connection: HTTPConnection, access: AccessPolicy) -> str:
     return network_of(peer)
 
 
+@lru_cache(_MOST_NAMES)
 def network_of(address: str) -> str:
     """Return an IPv4 address, the /64 network of an IPv6 one, or "other" for anything else."""
     try:

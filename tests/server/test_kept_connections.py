@@ -1,0 +1,187 @@
+"""What a busy server saves: connections of refused clients are kept, and bodies are read in one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import http.client
+import socket
+import sys
+
+import pytest
+
+from phonemo.server import uvicorn_server
+from phonemo.server.admission import Throttle
+from phonemo.server.decoders import decoder_pool
+from tests.server.asking import KIND, PATH, PATIENCE_SECONDS, connected, form, head, part, rest, wav
+from tests.server.serving import Held, served, settings
+
+BODY = form(part("file", wav(), "clip.wav"))
+
+
+@pytest.fixture(scope="module")
+def full():
+    """A server without a free place: it is held until the end."""
+    model = Held()
+    with served(settings(workers=1, limits={"queue": 0}), {"held": model}) as found:
+        found.service.admission.throttle = Throttle(1e9)
+        with found.service.admission.queue.slot("another client"):
+            yield found
+
+
+def refused(client: http.client.HTTPConnection):
+    client.request("POST", PATH, BODY, KIND)
+    response = client.getresponse()
+    response.read()
+    return response
+
+
+def assert_closed(said: bytes) -> None:
+    assert said.startswith(b"HTTP/1.1 429")
+    assert b"connection: close" in said.lower()
+
+
+def test_a_refused_client_that_sent_its_small_body_keeps_its_connection(full):
+    client = http.client.HTTPConnection("127.0.0.1", full.port, timeout=PATIENCE_SECONDS)
+    with contextlib.closing(client):
+        client.connect()
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        first, port = refused(client), client.sock.getsockname()
+        second = refused(client)
+        assert (first.status, second.status) == (429, 429)
+        assert first.headers["Retry-After"]
+        assert first.headers["Connection"] is None
+        assert client.sock.getsockname() == port
+
+
+def test_a_body_that_does_not_come_is_refused_all_the_same(full):
+    with connected(full.port) as client:
+        client.sendall(head(full.port, len(BODY)) + BODY[:100])
+        said = rest(client)
+    assert_closed(said)
+
+
+def test_a_large_body_is_refused_before_it_comes_and_its_connection_is_closed(full):
+    with connected(full.port) as client:
+        client.sendall(head(full.port, 2**20))
+        said = rest(client)
+    assert_closed(said)
+
+
+def test_a_client_that_waits_for_a_go_ahead_is_refused_without_one(full):
+    with connected(full.port) as client:
+        client.sendall(head(full.port, len(BODY), "Expect: 100-continue"))
+        said = rest(client)
+    assert_closed(said)
+
+
+def test_a_chunked_body_is_refused_and_its_connection_closed(full):
+    with connected(full.port) as client:
+        client.sendall(head(full.port) + b"5\r\nhello\r\n")
+        said = rest(client)
+    assert_closed(said)
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+class Sizes(asyncio.Transport):
+    """Counts how much may be read at once after each part of a request."""
+
+    max_size = 2**18
+
+    def get_extra_info(self, name, default=None):
+        return ("127.0.0.1", 1) if name in ("sockname", "peername") else default
+
+    def is_closing(self):
+        return False
+
+    def get_protocol(self):
+        return self.protocol
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        return None
+
+    def write(self, data):
+        return None
+
+    def close(self):
+        return None
+
+    def pause_reading(self):
+        return None
+
+    def resume_reading(self):
+        return None
+
+
+async def sizes_after(parts: list[bytes]) -> list[int]:
+    async def app(scope, receive, send):
+        await asyncio.Event().wait()
+
+    config = settings()
+    places = uvicorn_server.ConnectionPlaces(4)
+    kind = uvicorn_server.http_protocol(config.limits, places)
+    made = uvicorn_server.uvicorn.Config(app, http=kind, lifespan="off", log_level="error")
+    made.load()
+    state = uvicorn_server.uvicorn.server.ServerState()
+    protocol = kind(made, state, {})
+    transport = Sizes()
+    transport.protocol = protocol
+    protocol.connection_made(transport)
+    found = [transport.max_size]
+    for data in parts:
+        protocol.data_received(data)
+        found.append(transport.max_size)
+    protocol.connection_lost(None)
+    for task in list(state.tasks):
+        task.cancel()
+    await asyncio.gather(*state.tasks, return_exceptions=True)
+    return found
+
+
+def test_only_within_a_body_of_known_length_much_is_read_at_once():
+    small, large = uvicorn_server._READ_BYTES, uvicorn_server._BODY_READ_BYTES
+    parts = [head(1, 100), bytes(60), bytes(40)]
+    assert asyncio.run(sizes_after(parts)) == [small, large, large, small]
+    chunks = [head(1), b"5\r\nhello\r\n"]
+    assert asyncio.run(sizes_after(chunks)) == [small, small, small]
+
+
+# Decoders and memory ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has pipes of a chosen size")
+def test_the_pipes_of_a_decoder_hold_a_clip():
+    fcntl = pytest.importorskip("fcntl")
+    process = decoder_pool.spawn([sys.executable, "-c", "input()"])
+    try:
+        sizes = [
+            fcntl.fcntl(one.fileno(), fcntl.F_GETPIPE_SZ) for one in (process.stdin, process.stdout)
+        ]
+    finally:
+        process.kill()
+        process.wait()
+        decoder_pool.close_pipes(process)
+    assert all(size >= 2**16 for size in sizes)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has pipes of a chosen size")
+def test_a_user_without_room_for_larger_pipes_gets_decoders_with_small_ones(monkeypatch):
+    def no_room(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(decoder_pool, "fcntl", no_room)
+    process = decoder_pool.spawn([sys.executable, "-c", "print(1)"])
+    assert process.wait(PATIENCE_SECONDS) == 0
+    decoder_pool.close_pipes(process)
+
+
+def test_what_a_warm_server_keeps_is_out_of_garbage_collection():
+    try:
+        uvicorn_server._freeze()
+        assert gc.get_freeze_count() > 1000
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
