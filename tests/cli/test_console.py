@@ -299,3 +299,13 @@ def test_turns_without_a_speaker_are_not_called_the_recording_beside_others():
     )
     assert "summary of A" in two
     assert "summary of unknown speakers" in two
+
+
+def test_a_hidden_progress_bar_does_not_import_rich(monkeypatch):
+    """Importing it takes an eighth of a cold start, and one recording shows no progress."""
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    with console.progress_callback("recognizing", quiet=True) as progress:
+        progress(1, 1)
+    with pytest.raises(ImportError), console.progress_callback("recognizing", quiet=False):
+        pass

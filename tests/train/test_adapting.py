@@ -18,7 +18,7 @@ from phonemo.train.calibrate import recalibrate
 from phonemo.train.evaluate import outputs_of
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.export.export import export, make_graph
-from phonemo.train.export.quantize import quantize
+from phonemo.train.export.quantize import FUSED, quantize
 from phonemo.train.heads.linear_head import (
     SHRINKAGE,
     class_means,
@@ -178,7 +178,7 @@ def test_int8_does_not_change_head_and_map():
                 tail.append(node.op_type)
                 names += node.input
         assert tail == ["Gemm", "Div", "Sub", "Add", "Mul"], tail
-    assert any(node.op_type == "MatMulInteger" for node in small.graph.node)
+    assert any(node.op_type == FUSED for node in small.graph.node)
 
 
 def test_the_graph_outputs_the_vector_and_accepts_a_map():

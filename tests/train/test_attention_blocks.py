@@ -71,30 +71,46 @@ def example(queries, keys, mask_rows=1):
     return feed | {"mask": mask}
 
 
-@pytest.mark.parametrize("queries", [1, 7, 8, 9, 16, 37])
+@pytest.mark.parametrize("queries", [1, 7, 8, 9, 16, 17, 20, 37])
 @pytest.mark.parametrize("scale", [True, False])
 def test_blocks_give_the_same_numbers_at_every_length(queries, scale):
     graph = attention(BETWEEN, scale=scale)
     feed = example(queries, 11)
-    whole, blocks = run(graph, feed), run(attend_in_blocks(graph, 8), feed)
+    whole, blocks = run(graph, feed), run(attend_in_blocks(graph, 8, 24), feed)
     np.testing.assert_allclose(blocks, whole, rtol=0, atol=1e-6)
     assert not whole[1].any()
     assert whole[0].any()
+
+
+def test_short_clips_are_computed_at_once_and_long_ones_in_the_loop():
+    """A loop that is not entered by 24 queries, and by 25; nor is a last block of one query."""
+    model = onnx.load_from_string(attend_in_blocks(attention(BETWEEN), 8, 24))
+    choice = next(node for node in model.graph.node if node.op_type == "If")
+    model.graph.output.append(helper.make_tensor_value_info(choice.input[0], TensorProto.BOOL, [1]))
+    graph = model.SerializeToString()
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    at_once = {n: bool(session.run(None, example(n, 11))[1][0]) for n in (1, 8, 9, 23, 24, 25, 26)}
+    assert at_once == {1: False, 8: True, 9: False, 23: True, 24: True, 25: False, 26: False}
 
 
 def test_a_mask_with_a_row_for_each_query_is_cut_like_the_queries():
     graph = attention(mask_rows="query")
     feed = example(21, 21, mask_rows=21)
     feed["mask"][1] = 0
-    whole, blocks = run(graph, feed), run(attend_in_blocks(graph, 8), feed)
+    whole, blocks = run(graph, feed), run(attend_in_blocks(graph, 8, 0), feed)
     np.testing.assert_allclose(blocks, whole, rtol=0, atol=1e-6)
 
 
-def test_no_product_of_all_queries_and_keys_is_left_outside_the_loop():
+def test_no_product_of_all_queries_and_keys_is_left_outside_the_branches():
     model = onnx.load_from_string(attend_in_blocks(attention(BETWEEN), 8))
     kinds = [node.op_type for node in model.graph.node]
-    assert kinds.count("Loop") == 1
+    assert kinds.count("If") == 1
     assert not {"Softmax", "MatMul", "Mul", "IsNaN"} & set(kinds)
+    choice = next(node for node in model.graph.node if node.op_type == "If")
+    inside = {branch.name: [n.op_type for n in branch.g.node] for branch in choice.attribute}
+    assert inside["then_branch"].count("Softmax") == 1
+    assert inside["else_branch"].count("Loop") == 1
+    assert "Softmax" not in inside["else_branch"]
 
 
 @pytest.mark.parametrize("kind", ["Tanh", "Relu"])

@@ -13,23 +13,26 @@ import numpy as np
 
 #: Queries per block: 2.56 s of frames of 20 ms.
 BLOCK = 128
+#: Up to this many queries attention is computed at once, which saves the loop's copies.
+WHOLE = 3 * BLOCK
 _ROWS = -2
 """Axis of the queries in (..., query, key)."""
 _BETWEEN = {"IsNaN", "Where"}
 """Operators between softmax and values: rows in which all keys are masked become zero."""
 
 
-def attend_in_blocks(graph: bytes, block: int = BLOCK) -> bytes:
+def attend_in_blocks(graph: bytes, block: int = BLOCK, whole: int = WHOLE) -> bytes:
     """Compute every attention of a network block by block; anything else is left as it is.
 
     Args:
-        graph: an ONNX model, fp32 or int8.
+        graph: an ONNX model in fp32.
         block: queries per block.
+        whole: up to this many queries are computed at once.
     """
     import onnx
 
     model = onnx.load_from_string(graph)
-    blocks = _Blocks(model, block)
+    blocks = _Blocks(model, block, whole)
     for softmax in [node for node in model.graph.node if node.op_type == "Softmax"]:
         chain = blocks.attention_around(softmax)
         if chain is not None:
@@ -43,9 +46,10 @@ class _Blocks:
     Args:
         model: changed in place.
         block: queries per block.
+        whole: queries that are computed at once.
     """
 
-    def __init__(self, model: Any, block: int) -> None:
+    def __init__(self, model: Any, block: int, whole: int) -> None:
         from onnx import numpy_helper, shape_inference
 
         self.graph = model.graph
@@ -59,6 +63,7 @@ class _Blocks:
         constants = {
             "block/size": np.array([block], np.int64),
             "block/last": np.array([block - 1], np.int64),
+            "block/whole": np.array([whole], np.int64),
             "block/one": np.array([1], np.int64),
             "block/rows": np.array([_ROWS], np.int64),
             "block/true": np.array(True),
@@ -84,15 +89,49 @@ class _Blocks:
         return chain if chain[-1].input[0] in chain[-2].output else None
 
     def replace(self, chain: list[Any]) -> None:
-        """Put a loop over blocks of queries in the place of an attention's nodes."""
+        """Put the nodes of an attention into one branch, and a loop over blocks into another."""
         from onnx import helper
 
-        name, values = chain[0].name, chain[-1]
+        name, result = chain[0].name, chain[-1].output[0]
         moved = self._scaling_of(chain[0])
         queries = (moved[0] if moved else chain[0]).input[0]
-        rows, count = f"{name}/rows", f"{name}/blocks"
-        loop = [
+        nodes, rows = [*moved, *chain], f"{name}/rows"
+        short, last, lone = (f"{name}/{word}" for word in ("short", "last", "lone"))
+        choice = [
             helper.make_node("Shape", [queries], [rows], start=_ROWS, end=_ROWS + 1),
+            helper.make_node("LessOrEqual", [rows, "block/whole"], [short]),
+            # onnxruntime has another product for a last block of one query, with other last bits:
+            # such clips stay in blocks, so that scores are those of before
+            helper.make_node("Mod", [rows, "block/size"], [last]),
+            helper.make_node("Equal", [last, "block/one"], [lone]),
+            helper.make_node("Not", [lone], [f"{name}/even"]),
+            helper.make_node("And", [short, f"{name}/even"], [f"{name}/once"]),
+            helper.make_node(
+                "If",
+                [f"{name}/once"],
+                [result],
+                name=f"{name}/if",
+                then_branch=self._whole(name, nodes),
+                else_branch=self._loop(name, queries, nodes),
+            ),
+        ]
+        self._splice(nodes, choice)
+
+    def _whole(self, name: str, nodes: list[Any]) -> Any:
+        """Return the graph of a short clip's attention: the nodes as they were."""
+        from onnx import TensorProto, helper
+
+        copies = _copies(nodes)
+        copies[-1].output[0] = f"{name}/whole"
+        result = helper.make_tensor_value_info(f"{name}/whole", TensorProto.FLOAT, None)
+        return helper.make_graph(copies, f"{name}/then", [], [result])
+
+    def _loop(self, name: str, queries: str, nodes: list[Any]) -> Any:
+        """Return the graph of a long clip's attention: a loop over blocks of queries."""
+        from onnx import TensorProto, helper
+
+        rows, count, blocks = f"{name}/rows", f"{name}/blocks", f"{name}/joined"
+        loop = [
             helper.make_node("Add", [rows, "block/last"], [rows + "/up"]),
             helper.make_node("Div", [rows + "/up", "block/size"], [count]),
             helper.make_node("SequenceEmpty", [], [f"{name}/none"]),
@@ -101,11 +140,12 @@ class _Blocks:
                 [count, "block/true", f"{name}/none"],
                 [f"{name}/all"],
                 name=f"{name}/loop",
-                body=self._body(name, queries, [*moved, *chain]),
+                body=self._body(name, queries, nodes),
             ),
-            helper.make_node("ConcatFromSequence", [f"{name}/all"], [values.output[0]], axis=_ROWS),
+            helper.make_node("ConcatFromSequence", [f"{name}/all"], [blocks], axis=_ROWS),
         ]
-        self._splice([*moved, *chain], loop)
+        result = helper.make_tensor_value_info(blocks, TensorProto.FLOAT, None)
+        return helper.make_graph(loop, f"{name}/else", [], [result])
 
     def _users_of(self, node: Any) -> list[Any]:
         return self._users.get(node.output[0], [])
@@ -133,9 +173,9 @@ class _Blocks:
 
     def _body(self, name: str, queries: str, nodes: list[Any]) -> Any:
         """Return the loop's graph: the nodes, with a block of the queries and the mask's rows."""
-        from onnx import NodeProto, TensorProto, ValueInfoProto, helper
+        from onnx import TensorProto, ValueInfoProto, helper
 
-        copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        copies = _copies(nodes)
         block = f"{name}/block"
         for node in copies:
             node.input[:] = [block if each == queries else each for each in node.input]
@@ -195,3 +235,7 @@ class _Blocks:
         self.graph.initializer.extend(
             tensor for tensor in self._constants if tensor.name not in stored
         )
+
+
+def _copies(nodes: list[Any]) -> list[Any]:
+    return [type(node).FromString(node.SerializeToString()) for node in nodes]

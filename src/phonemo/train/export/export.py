@@ -46,10 +46,12 @@ from phonemo.runtime.session import (
 )
 from phonemo.runtime.windows import WHOLE_SECONDS
 from phonemo.train.export.attention_blocks import attend_in_blocks
+from phonemo.train.export.fusing import fuse
 from phonemo.train.export.parity import check_head, check_parity, measure_drift, pick_clips
 from phonemo.train.export.phoneme_decoder import fit_decoder
 from phonemo.train.export.quantize import quantize
 from phonemo.train.export.shared_network import copy_lineage, network_digest, sibling_of
+from phonemo.train.export.simplify import simplify
 from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import LoadedModel, load_trained
 from phonemo.train.provenance import provenance_of
@@ -121,7 +123,7 @@ def export(
     if sibling is not None:
         precision, model = sibling.card.precision, sibling.model
     else:
-        model = attend_in_blocks(quantize(graph) if precision == "int8" else graph)
+        model = fuse(attend_in_blocks(quantize(graph) if precision == "int8" else graph))
     drift = None
     if precision == "int8":
         drift = measure_drift(exported, open_as(model), trained, pick_clips(trained, manifest))
@@ -168,7 +170,7 @@ def make_graph(model: PhonemoForAudioClassification) -> bytes:
         torch.tensor([longest, longest * 3 // 4]),
         *_identity_map(model),
     )
-    return _trace(_Exported(plain), example, (*INPUTS, *MAP), outputs)
+    return simplify(_trace(_Exported(plain), example, (*INPUTS, *MAP), outputs))
 
 
 def make_head(model: PhonemoForAudioClassification) -> bytes:
