@@ -17,8 +17,8 @@ import pytest
 
 from phonemo.errors import AudioError
 from phonemo.server.api_errors import ApiError
-from phonemo.server.decoders import decoder_pool as pool_module
 from phonemo.server.decoders.decoder_pool import DecoderPool
+from phonemo.server.decoders.decoder_process import START_SECONDS, DecoderProcess
 from phonemo.server.decoders.decoder_worker import DecoderLimits, read_frame, write_frame
 from tests.server.asking import encoded, post, wav
 from tests.server.serving import Held, children, served, settings, until
@@ -246,10 +246,46 @@ def test_output_of_a_broken_decoder_reaches_no_other_request(word):
     assert len(lost) == 2
 
 
+def test_the_start_of_a_process_has_a_limit_of_its_own(monkeypatch):
+    """A slow start is no fault of the upload, and one that never ends is an answer, and no wait."""
+    limits = []
+    within = DecoderPool._within
+
+    def noted(found, seconds, process, work):
+        limits.append(seconds)
+        return within(found, seconds, process, work)
+
+    monkeypatch.setattr(DecoderPool, "_within", noted)
+    (first, second), lost = run(lambda found: twice(found, b"say"), seconds=21.0)
+    assert not isinstance(first, tuple)
+    assert not isinstance(second, tuple)
+    assert limits == [START_SECONDS, 21.0, 21.0]
+    assert lost == []
+
+
+def test_a_process_that_is_never_ready_is_replaced_and_refused(monkeypatch):
+    monkeypatch.setattr("phonemo.server.decoders.decoder_pool.START_SECONDS", 0.2)
+    never = ("-c", "import time; time.sleep(600)")
+    found, lost = run(lambda found: decode(found, b"say"), program=never)
+    assert found == (503, "no_decoder")
+    assert lost == ["timeout"]
+
+
+@pytest.mark.parametrize("words", ["", "print('hello')", "import os; os.write(1, bytes(16))"])
+def test_a_process_that_says_something_else_first_is_a_crash(words):
+    found, lost = run(lambda found: decode(found, b"say"), program=("-c", words))
+    assert found == (422, "invalid_audio")
+    assert lost == ["crash", "crash"]
+
+
+async def twice(found, word):
+    return await decode(found, word), await decode(found, word)
+
+
 def test_a_reply_at_the_time_limit_leaves_no_dead_process(monkeypatch):
     """The time limit strikes after the answer is there and before the event loop has seen it."""
     blocked, replied = threading.Event(), threading.Event()
-    read = pool_module._DecoderProcess.decode
+    read = DecoderProcess.decode
 
     async def act(found):
         loop = asyncio.get_running_loop()
@@ -264,7 +300,7 @@ def test_a_reply_at_the_time_limit_leaves_no_dead_process(monkeypatch):
 
         before = await pid(found)
         with monkeypatch.context() as patch:
-            patch.setattr(pool_module._DecoderProcess, "decode", read_past_the_limit)
+            patch.setattr(DecoderProcess, "decode", read_past_the_limit)
             first = await decode(found, b"say")
         return before, first, await pid(found)
 

@@ -13,7 +13,7 @@ import pytest
 
 from phonemo.server import uvicorn_server
 from phonemo.server.admission import Throttle
-from phonemo.server.decoders import decoder_pool
+from phonemo.server.decoders import decoder_process
 from tests.server.asking import KIND, PATH, PATIENCE_SECONDS, connected, form, head, part, rest, wav
 from tests.server.serving import Held, served, settings
 
@@ -155,7 +155,7 @@ def test_only_within_a_body_of_known_length_much_is_read_at_once():
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has pipes of a chosen size")
 def test_the_pipes_of_a_decoder_hold_a_clip():
     fcntl = pytest.importorskip("fcntl")
-    process = decoder_pool.spawn([sys.executable, "-c", "input()"])
+    process = decoder_process.spawn([sys.executable, "-c", "input()"])
     try:
         sizes = [
             fcntl.fcntl(one.fileno(), fcntl.F_GETPIPE_SZ) for one in (process.stdin, process.stdout)
@@ -163,7 +163,7 @@ def test_the_pipes_of_a_decoder_hold_a_clip():
     finally:
         process.kill()
         process.wait()
-        decoder_pool.close_pipes(process)
+        decoder_process.close_pipes(process)
     assert all(size >= 2**16 for size in sizes)
 
 
@@ -172,10 +172,10 @@ def test_a_user_without_room_for_larger_pipes_gets_decoders_with_small_ones(monk
     def no_room(*_):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(decoder_pool, "fcntl", no_room)
-    process = decoder_pool.spawn([sys.executable, "-c", "print(1)"])
+    monkeypatch.setattr(decoder_process, "fcntl", no_room)
+    process = decoder_process.spawn([sys.executable, "-c", "print(1)"])
     assert process.wait(PATIENCE_SECONDS) == 0
-    decoder_pool.close_pipes(process)
+    decoder_process.close_pipes(process)
 
 
 def test_what_a_warm_server_keeps_is_out_of_garbage_collection():

@@ -16,6 +16,12 @@ from phonemo.server.decoders.stream_worker import StreamLimits
 from tests.server.asking import clip, wav
 from tests.server.test_media import recorded
 
+#: Python that tells the parent that it can decode.
+READY_FIRST = """
+import sys
+from phonemo.server.decoders.decoder_worker import READY, write_frame
+write_frame(sys.stdout.buffer, READY)
+"""
 LIMITS = StreamLimits(max_seconds=20, memory_bytes=2**28, alarm_seconds=20)
 
 
@@ -88,10 +94,13 @@ def test_a_message_may_hold_only_so_much_audio():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no alarm")
 @pytest.mark.parametrize("fault", ["import os; os._exit(3)", "import time; time.sleep(60)"])
-def test_a_decoder_that_crashes_or_hangs_is_an_error(fault, monkeypatch):
+@pytest.mark.parametrize("ready", [READY_FIRST, ""])
+def test_a_decoder_that_crashes_or_hangs_is_an_error(fault, ready, monkeypatch):
+    if not ready:
+        monkeypatch.setattr("phonemo.server.decoders.stream_decoder.START_SECONDS", 0.3)
     monkeypatch.setattr("phonemo.server.decoders.stream_decoder._SLACK_SECONDS", 0.0)
     limits = StreamLimits(max_seconds=2, memory_bytes=2**28, alarm_seconds=0.3)
-    decoder = MediaStreamDecoder(limits, ("-c", fault))
+    decoder = MediaStreamDecoder(limits, ("-c", ready + fault))
     with pytest.raises(AudioError, match="crashes the decoder, or takes too long"):
         decoder.push(b"abc")
     decoder.close()

@@ -26,6 +26,8 @@ from phonemo.errors import AudioError
 from phonemo.files import loads_json
 from phonemo.runtime.heap import map_large_blocks, release_memory
 
+#: The first frame that a process writes, once it can decode.
+READY = {"ready": True}
 _SIZES = struct.Struct("<QQ")
 _UNLIMITED = 2**63
 #: Uploads of fewer bytes are decoded without a look at their length.
@@ -68,6 +70,7 @@ def serve(limits: DecoderLimits, decode: Decode) -> None:
     map_large_blocks()
     is_installed()  # imports FFmpeg if it is there, before memory is limited
     apply_rlimits(limits.memory_bytes)
+    write_frame(target, READY)
     while (request := read_frame(source)) is not None:
         alarm(limits.alarm_seconds)
         head, data = request

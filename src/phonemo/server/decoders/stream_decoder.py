@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock, Timer
 from typing import Any, BinaryIO, cast
 
@@ -14,7 +15,13 @@ import numpy.typing as npt
 from phonemo.audio import RATE
 from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.errors import AudioError
-from phonemo.server.decoders.decoder_pool import close_pipes, spawn
+from phonemo.server.decoders.decoder_process import (
+    START_SECONDS,
+    WorkerDiedError,
+    close_pipes,
+    spawn,
+    wait_until_ready,
+)
 from phonemo.server.decoders.decoder_worker import read_frame, write_frame
 from phonemo.server.decoders.stream_worker import StreamLimits
 
@@ -46,7 +53,7 @@ class MediaStreamDecoder:
         self._max_reply_bytes = _HEAD_BYTES + max_samples * BYTES_PER_SAMPLE
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = Lock()
-        self._closed = False
+        self._closed = self._ready = False
 
     def push(self, data: bytes) -> Samples:
         """Return the samples that can be decoded now, mono float32 at 16 kHz.
@@ -73,15 +80,17 @@ class MediaStreamDecoder:
 
     def _exchange(self, head: dict[str, Any], data: bytes) -> Samples:
         process = self._started()
-        timer = Timer(self._limits.alarm_seconds + _SLACK_SECONDS, process.kill)
-        timer.start()
+        seconds = self._limits.alarm_seconds + _SLACK_SECONDS
         try:
-            write_frame(cast(BinaryIO, process.stdin), head, data)
-            reply = read_frame(cast(BinaryIO, process.stdout), self._max_reply_bytes)
-        except (OSError, ValueError):
+            if not self._ready:
+                with _killed_after(START_SECONDS, process):
+                    wait_until_ready(process)
+                self._ready = True
+            with _killed_after(seconds, process):
+                write_frame(cast(BinaryIO, process.stdin), head, data)
+                reply = read_frame(cast(BinaryIO, process.stdout), self._max_reply_bytes)
+        except (OSError, ValueError, WorkerDiedError):
             reply = None
-        finally:
-            timer.cancel()
         if reply is None:
             message = "stream: it crashes the decoder, or takes too long; send PCM instead"
             raise AudioError("invalid_audio", message)
@@ -96,3 +105,13 @@ class MediaStreamDecoder:
                 raise AudioError("invalid_audio", "stream: it is closed; open a new one")
             self._process = self._process or spawn(self._command)
             return self._process
+
+
+@contextmanager
+def _killed_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    timer = Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -22,7 +22,13 @@ from phonemo.audio import RATE
 from phonemo.audio.formats.ffmpeg import is_installed
 from phonemo.audio.media import open_pipe
 from phonemo.errors import AudioError
-from phonemo.server.decoders.decoder_worker import alarm, apply_rlimits, read_frame, write_frame
+from phonemo.server.decoders.decoder_worker import (
+    READY,
+    alarm,
+    apply_rlimits,
+    read_frame,
+    write_frame,
+)
 
 Samples = npt.NDArray[np.float32]
 
@@ -119,6 +125,7 @@ def serve(limits: StreamLimits) -> None:
     """Decode the stream until the message that says finish, or the end of standard input."""
     is_installed()  # imports FFmpeg if it is there, before memory is limited
     apply_rlimits(limits.memory_bytes)
+    write_frame(sys.stdout.buffer, READY)
     outbox = Outbox(limits.max_seconds)
     reader = MessageReader(outbox.send, limits.alarm_seconds)
     try:
