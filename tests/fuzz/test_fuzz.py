@@ -206,8 +206,8 @@ def test_the_command_finds_a_fault_and_says_how_to_test_it(
 
 
 def planted(data: bytes) -> None:
-    """A target with a fault."""
-    if b"?" in data:
+    """A target with a fault that few inputs find, since a busy machine tries few."""
+    if b"?" in data or b"\0" in data:
         raise ValueError("planted")
 
 
