@@ -174,6 +174,29 @@ def test_near_duplicates_of_longer_sentences_give_a_warning():
     assert "100 % of test utterances of 4 or more words have a near-duplicate in train" in text
 
 
+def test_as_many_near_duplicates_as_equal_sentences_are_one_warning():
+    report = one_fold(
+        [row("a", "s1", "we go home now please")],
+        [row("b", "s2", "never")],
+        [row("c", "s3", "we go home now please"), row("d", "s3", "that is another sentence")],
+    )
+    warned = [line for line in lines(report) if line.startswith("warning")]
+    shared = [line for line in warned if "50 % of test utterances share their sentence" in line]
+    assert len(shared) == 1
+    assert not any("near-duplicate" in line for line in warned)
+
+
+def test_columns_are_aligned_and_missing_emotions_are_zero():
+    report = one_fold(
+        [row("a", "s1", "x", "anger")],
+        [row("b", "s2", "y", "fear")],
+        [row("c", "s3", "z", "anger"), row("d", "s4", "u", "anger")],
+    )
+    text = lines(report)
+    assert "fold      anger       fear        all" in text
+    assert "f     1 / 0 / 2  0 / 1 / 0  1 / 1 / 2" in text
+
+
 def test_five_thousand_sentences_take_seconds():
     """Words with realistic frequencies, so that many sentences share the frequent ones."""
     draw = random.Random(0)

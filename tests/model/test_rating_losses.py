@@ -119,6 +119,17 @@ def test_one_vote_each_is_the_cross_entropy_of_labels(weights):
     assert term.counts == expected.counts
 
 
+def test_smoothed_votes_are_smoothed_labels_and_utterances_without_votes_are_counted():
+    logits = torch.randn(7, 3, generator=DRAW)
+    labels = torch.tensor([0, 2, ABSENT, ABSENT, 1, ABSENT, ABSENT])
+    votes = torch.zeros(7, 3)
+    votes[[0, 1, 4], [0, 2, 1]] = 1.0
+    expected = emotion_loss(logits, labels, None, 0.2)
+    term = vote_loss(logits, votes, None, 0.2)
+    assert term.value.item() == pytest.approx(expected.value.item(), abs=1e-6)
+    assert term.counts == expected.counts == {"emotion": 3, "emotion_absent": 4}
+
+
 def test_split_votes_are_a_soft_target():
     logits = torch.tensor([[1.0, 0.0]])
     term = vote_loss(logits, torch.tensor([[0.5, 0.5]]))

@@ -89,4 +89,34 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "return Vectors(np.stack(rows) if rows else np.zeros((0, 0), np.float32), seconds)",
         "return Vectors(np.stack(rows) if rows else np.zeros((0, 1), np.float32), seconds)",
     ): "no row has a width",
+    (
+        "corpora/leakage.py",
+        "same=tuple(titles[ids[0]] for ids in groups),",
+        "same=tuple(titles[ids[ 1]] for ids in groups),",
+    ): "all copies of a recording have the same title",
+    (
+        "model/losses.py",
+        "invalid = indices[(indices <= BLANK) | (indices >= symbols)]",
+        "invalid = indices[(indices <= BLANK) ^ (indices >= symbols)]",
+    ): "no index is both below the first symbol and beyond the last",
+    (
+        "runtime/phonemes/edges.py",
+        "@cache",
+        "",
+    ): "it only saves computing the bands again",
+    (
+        "runtime/phonemes/alignment.py",
+        "starts = np.flatnonzero(np.diff(best, prepend=-1)) # the first frame of every run",
+        "starts = np.flatnonzero(np.diff(best, prepend=- 2)) # the first frame of every run",
+    ): "any negative number differs from the first symbol",
+    (
+        "runtime/sliding.py",
+        "first = 0.0 if window.start == 0 else begin + quarter",
+        "first = -1.0 if window.start == 0 else begin + quarter",
+    ): "no phoneme lies before the recording",
+    (
+        "runtime/sliding.py",
+        "overall = segment_of(0, samples, self._labels, mean, dimensions=self._dimensions)",
+        "overall = segment_of( 1, samples, self._labels, mean, dimensions=self._dimensions)",
+    ): "only the label, scores and dimensions of this segment are read",
 }

@@ -45,8 +45,9 @@ class Mutant:
     def key(self) -> tuple[str, str, str]:
         """As in DEFENDED."""
         lines = self.diff.splitlines()
-        marks = {mark: [x[1:].strip() for x in lines if x[:1] == mark != x[1:2]] for mark in "-+"}
-        return self.mutation.module, " ".join(marks["-"]), " ".join(marks["+"])
+        marks = {mark: [x[1:] for x in lines if x[:1] == mark != x[1:2]] for mark in "-+"}
+        before, after = (" ".join(" ".join(marks[mark]).split()) for mark in "-+")
+        return self.mutation.module, before, after
 
     @property
     def reason(self) -> str | None:
