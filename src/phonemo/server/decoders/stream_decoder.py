@@ -15,9 +15,10 @@ import numpy.typing as npt
 from phonemo.audio import RATE
 from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.errors import AudioError
+from phonemo.server.api_errors import service_unavailable
 from phonemo.server.decoders.decoder_process import (
     START_SECONDS,
-    WorkerDiedError,
+    NeverReadyError,
     close_pipes,
     spawn,
     wait_until_ready,
@@ -61,6 +62,7 @@ class MediaStreamDecoder:
         Raises:
             AudioError: the stream is not in a supported format, is damaged, or holds too much audio
                 in a message; it cannot be continued.
+            ApiError: there is no decoder (503).
         """
         return self._exchange({}, data)
 
@@ -79,17 +81,13 @@ class MediaStreamDecoder:
             close_pipes(process)
 
     def _exchange(self, head: dict[str, Any], data: bytes) -> Samples:
-        process = self._started()
+        process = self._opened()
         seconds = self._limits.alarm_seconds + _SLACK_SECONDS
         try:
-            if not self._ready:
-                with _killed_after(START_SECONDS, process):
-                    wait_until_ready(process)
-                self._ready = True
             with _killed_after(seconds, process):
                 write_frame(cast(BinaryIO, process.stdin), head, data)
                 reply = read_frame(cast(BinaryIO, process.stdout), self._max_reply_bytes)
-        except (OSError, ValueError, WorkerDiedError):
+        except (OSError, ValueError):
             reply = None
         if reply is None:
             message = "stream: it crashes the decoder, or takes too long; send PCM instead"
@@ -98,6 +96,19 @@ class MediaStreamDecoder:
         if "code" in described:
             raise AudioError(described["code"], described["message"])
         return np.frombuffer(samples, np.float32)
+
+    def _opened(self) -> subprocess.Popen[bytes]:
+        """Start the process unless it runs, and wait until it is ready."""
+        try:
+            process = self._started()
+            if not self._ready:
+                with _killed_after(START_SECONDS, process):
+                    wait_until_ready(process)
+                self._ready = True
+        except (OSError, NeverReadyError) as error:
+            message = "no decoder process could be started; try again later, or send PCM"
+            raise service_unavailable("no_decoder", message) from error
+        return process
 
     def _started(self) -> subprocess.Popen[bytes]:
         with self._lock:
