@@ -62,8 +62,7 @@ class DecoderProcess:
                 close_pipes(self._process)  # it was killed while idle
                 self._process, self.was_ready = None, False
             self._process = self._process or spawn(self._command)
-            if self.stopped:  # while it was spawned
-                self._process.kill()
+            self._kill_if_stopped()  # while it was spawned
             return self._process
 
     @property
@@ -110,8 +109,11 @@ class DecoderProcess:
     def stop(self) -> None:
         """Kill the process because it takes too long."""
         self.stopped = True
+        self._kill_if_stopped()
+
+    def _kill_if_stopped(self) -> None:
         process = self._process
-        if process is not None:
+        if self.stopped and process is not None:
             process.kill()
 
     def end(self) -> None:

@@ -37,7 +37,7 @@ Samples = npt.NDArray[np.float32]
 class MediaStreamDecoder:
     """Decodes messages as MediaRecorder sends them; a message may end anywhere.
 
-    ``push`` and ``finish`` block, and are called by one thread at a time.
+    Its methods block, and are called by one thread at a time.
 
     Args:
         limits: limits of one message.
@@ -55,6 +55,11 @@ class MediaStreamDecoder:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = Lock()
         self._closed = self._ready = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the process was ready once."""
+        return self._ready
 
     def push(self, data: bytes) -> Samples:
         """Return the samples that can be decoded now, mono float32 at 16 kHz.
@@ -81,7 +86,7 @@ class MediaStreamDecoder:
             close_pipes(process)
 
     def _exchange(self, head: dict[str, Any], data: bytes) -> Samples:
-        process = self._opened()
+        process = self.open()
         seconds = self._limits.alarm_seconds + _SLACK_SECONDS
         try:
             with _killed_after(seconds, process):
@@ -97,8 +102,8 @@ class MediaStreamDecoder:
             raise AudioError(described["code"], described["message"])
         return np.frombuffer(samples, np.float32)
 
-    def _opened(self) -> subprocess.Popen[bytes]:
-        """Start the process unless it runs, and wait until it is ready."""
+    def open(self) -> subprocess.Popen[bytes]:
+        """Start the process unless it runs, and wait until it is ready; errors are as for push."""
         try:
             process = self._started()
             if not self._ready:
