@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from phonemo.audio import (
 )
 from phonemo.audio.arrays import BLOCK_FRAMES
 from phonemo.audio.each_channel import chosen_excerpt
+from phonemo.audio.formats import ffmpeg
 from phonemo.errors import AudioError, UsageError
 
 SECONDS = 3.0
@@ -282,3 +284,41 @@ def test_limits_hold_for_the_split_channels():
 
 def test_every_warning_of_channels_is_described():
     assert {"opposite_phase", "channels_differ", "silent_channel"} <= set(WARNINGS)
+
+
+# Many planes --------------------------------------------------------------------------------------
+
+
+def frame_of(channels: np.ndarray, layout: str = "7.1") -> Any:
+    """A planar frame with float samples of ``(channel, sample)``, as decoders give it."""
+    av = pytest.importorskip("av", reason="needs the extra media")
+    interleaved = np.ascontiguousarray(channels.T.reshape(1, -1))
+    frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=layout)
+    frame.sample_rate = RATE
+    (planar,) = av.AudioResampler("fltp", layout, RATE).resample(frame)
+    return planar
+
+
+@pytest.mark.parametrize("layout", ["7.1", "hexadecagonal"])
+def test_each_of_many_planes_is_read_with_one_graph_for_all_frames(layout, monkeypatch):
+    av = pytest.importorskip("av", reason="needs the extra media")
+    count = av.AudioLayout(layout).nb_channels
+    levels = np.arange(1, count * 512 + 1, dtype=np.float32).reshape(count, 512) / 2**14
+    frames = [frame_of(levels, layout), frame_of(-levels, layout)]
+    made, kind = [], av.AudioResampler
+    monkeypatch.setattr(av, "AudioResampler", lambda *given: made.append(given) or kind(*given))
+    interleaver = ffmpeg._Interleaver()
+    found = [ffmpeg.samples_of(one) for frame in frames for one in interleaver.frames_of(frame)]
+    np.testing.assert_array_equal(found, [levels.T, -levels.T])
+    assert len(made) == 1
+
+
+def test_a_change_of_the_channels_and_an_empty_frame_are_no_fault():
+    av = pytest.importorskip("av", reason="needs the extra media")
+    interleaver = ffmpeg._Interleaver()
+    for layout, count in (("7.1", 8), ("hexadecagonal", 16), ("stereo", 2), ("7.1", 8)):
+        (found,) = interleaver.frames_of(frame_of(np.zeros((count, 64), np.float32), layout))
+        assert ffmpeg.samples_of(found).shape == (64, count)
+    empty = av.AudioFrame(format="fltp", layout="7.1", samples=0)
+    empty.sample_rate = RATE
+    assert interleaver.frames_of(empty) == []

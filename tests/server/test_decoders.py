@@ -17,6 +17,7 @@ import pytest
 
 from phonemo.errors import AudioError
 from phonemo.server.api_errors import ApiError
+from phonemo.server.decoders import decoder_process
 from phonemo.server.decoders.decoder_pool import DecoderPool
 from phonemo.server.decoders.decoder_process import START_SECONDS, DecoderProcess
 from phonemo.server.decoders.decoder_worker import DecoderLimits, read_frame, write_frame
@@ -272,10 +273,25 @@ def test_a_process_that_is_never_ready_is_replaced_and_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("words", ["", "print('hello')", "import os; os.write(1, bytes(16))"])
-def test_a_process_that_says_something_else_first_is_a_crash(words):
+def test_a_process_that_ends_before_it_is_ready_is_no_fault_of_the_upload(words):
     found, lost = run(lambda found: decode(found, b"say"), program=("-c", words))
-    assert found == (422, "invalid_audio")
+    assert found == (503, "no_decoder")
     assert lost == ["crash", "crash"]
+
+
+def test_a_process_stopped_while_it_is_spawned_does_not_live_on(monkeypatch):
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    found = DecoderProcess(command, 2**16)
+    spawn = decoder_process.spawn
+
+    def stopped_too_early(command):
+        found.stop()
+        return spawn(command)
+
+    monkeypatch.setattr(decoder_process, "spawn", stopped_too_early)
+    process = found.start()
+    with contextlib.closing(process.stdin), contextlib.closing(process.stdout):
+        assert process.wait(60) != 0
 
 
 async def twice(found, word):

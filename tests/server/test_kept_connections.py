@@ -143,10 +143,19 @@ async def sizes_after(parts: list[bytes]) -> list[int]:
 
 def test_only_within_a_body_of_known_length_much_is_read_at_once():
     small, large = uvicorn_server._READ_BYTES, uvicorn_server._BODY_READ_BYTES
-    parts = [head(1, 100), bytes(60), bytes(40)]
+    parts = [head(1, 3 * large), bytes(large), bytes(2 * large)]
     assert asyncio.run(sizes_after(parts)) == [small, large, large, small]
     chunks = [head(1), b"5\r\nhello\r\n"]
     assert asyncio.run(sizes_after(chunks)) == [small, small, small]
+    both = [head(1, 3 * large, "Transfer-Encoding: chunked"), b"5\r\nhello\r\n"]
+    assert asyncio.run(sizes_after(both)) == [small, small, small]
+
+
+def test_what_follows_a_body_is_not_read_in_large_pieces():
+    small, large = uvicorn_server._READ_BYTES, uvicorn_server._BODY_READ_BYTES
+    parts = [head(1, 2 * large), bytes(large), bytes(large - 10), bytes(10)]
+    assert asyncio.run(sizes_after(parts)) == [small, large, large, small, small]
+    assert asyncio.run(sizes_after([head(1, 100), bytes(60)])) == [small, small, small]
 
 
 # Decoders and memory ------------------------------------------------------------------------------

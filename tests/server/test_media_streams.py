@@ -5,12 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from phonemo.server import formats
-from tests.server.asking import FINISH, PATIENCE_SECONDS, clip, encoded, events, stream
+from phonemo.server.decoders.stream_decoder import MediaStreamDecoder
+from tests.server.asking import (
+    FINISH,
+    PATIENCE_SECONDS,
+    clip,
+    encoded,
+    events,
+    post,
+    stream,
+    wav,
+)
 from tests.server.serving import children, served, settings, until
 from tests.server.test_media import recorded
 from tests.tiny_bundle import BUNDLE
@@ -97,3 +108,27 @@ def test_the_process_ends_with_the_stream():
         until(lambda: len(children(os.getpid())) == before)
         until(lambda: found.service.admission.streams.in_use == 0)
         assert found.complaints.lines == []
+
+
+def test_no_upload_waits_for_the_start_of_a_streams_decoder(monkeypatch):
+    pytest.importorskip("av", reason="needs the extra media")
+    begun, go, opened = threading.Event(), threading.Event(), MediaStreamDecoder.open
+
+    def slowly(decoder):
+        begun.set()
+        assert go.wait(PATIENCE_SECONDS)
+        return opened(decoder)
+
+    with (
+        served(settings(workers=1, models=(str(BUNDLE),))) as found,
+        stream(found.port, "?encoding=webm") as client,
+    ):
+        monkeypatch.setattr(MediaStreamDecoder, "open", slowly)
+        client.send(recorded("webm", 2))
+        assert begun.wait(PATIENCE_SECONDS)
+        try:
+            assert post(found.port, wav()).status == 200
+        finally:
+            go.set()
+        client.send(FINISH)
+        assert events(client)[-1]["type"] == "final"

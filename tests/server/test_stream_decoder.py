@@ -11,6 +11,7 @@ import soundfile
 
 from phonemo.audio import RATE, load_waveform
 from phonemo.errors import AudioError
+from phonemo.server.api_errors import ApiError
 from phonemo.server.decoders.stream_decoder import MediaStreamDecoder
 from phonemo.server.decoders.stream_worker import StreamLimits
 from tests.server.asking import clip, wav
@@ -101,8 +102,23 @@ def test_a_decoder_that_crashes_or_hangs_is_an_error(fault, ready, monkeypatch):
     monkeypatch.setattr("phonemo.server.decoders.stream_decoder._SLACK_SECONDS", 0.0)
     limits = StreamLimits(max_seconds=2, memory_bytes=2**28, alarm_seconds=0.3)
     decoder = MediaStreamDecoder(limits, ("-c", ready + fault))
-    with pytest.raises(AudioError, match="crashes the decoder, or takes too long"):
+    kind, words = (AudioError, "crashes the decoder, or takes too long")
+    if not ready:
+        kind, words = (ApiError, "no decoder process could be started; try again later")
+    with pytest.raises(kind, match=words):
         decoder.push(b"abc")
     decoder.close()
     with pytest.raises(AudioError, match="closed"):
         decoder.push(b"abc")
+
+
+def test_a_system_without_a_process_to_spare_is_no_fault_of_the_stream(monkeypatch):
+    def exhausted(command):
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr("phonemo.server.decoders.stream_decoder.spawn", exhausted)
+    decoder = MediaStreamDecoder(LIMITS)
+    with pytest.raises(ApiError) as caught:
+        decoder.push(b"abc")
+    assert (caught.value.status, caught.value.code) == (503, "no_decoder")
+    decoder.close()

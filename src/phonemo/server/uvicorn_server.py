@@ -93,23 +93,34 @@ def websocket_protocol(limits: ServeLimits, places: ConnectionPlaces) -> type[as
 
 
 class _BoundedReadProtocol(RefusingProtocol):
-    """Limits how much is read from a socket at once; more within a body of known length."""
+    """Limits how much is read from a socket at once; more within a body of known length.
+
+    What may follow that body, such as another request with many chunks, is not read with it.
+    """
+
+    _rest = 0
+    """Bytes of the body that are not read yet; up to _READ_BYTES more than there are."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._limit_reads(_READ_BYTES)
 
     def data_received(self, data: bytes) -> None:
+        cycle = self.cycle
         super().data_received(data)
-        self._limit_reads(_BODY_READ_BYTES if self._in_plain_body() else _READ_BYTES)
+        self._rest = self._rest - len(data) if self.cycle is cycle else self._body_bytes()
+        self._limit_reads(min(max(_READ_BYTES, self._rest), _BODY_READ_BYTES))
 
     def _limit_reads(self, most: int) -> None:
         if hasattr(self.transport, "max_size"):
             self.transport.max_size = most
 
-    def _in_plain_body(self) -> bool:
-        in_body = self.conn.their_state is h11.SEND_BODY
-        return in_body and any(name == b"content-length" for name, _ in self.headers)
+    def _body_bytes(self) -> int:
+        """Length of the body that has begun to arrive; 0 if it has chunks, or is complete."""
+        fields = dict(self.headers or ())
+        if self.conn.their_state is not h11.SEND_BODY or b"transfer-encoding" in fields:
+            return 0
+        return int(fields.get(b"content-length", 0))
 
 
 def http_protocol(limits: ServeLimits, places: ConnectionPlaces) -> type[asyncio.Protocol]:

@@ -136,7 +136,7 @@ def frames(container: Any, stream: Any, damaged: Callable[[], None]) -> Generato
     import av
 
     failures = 0
-    packets = container.demux(stream)
+    packets, readable = container.demux(stream), _Interleaver()
     while failures < _MOST_DAMAGED:
         try:
             packet = next(packets, None)
@@ -148,7 +148,7 @@ def frames(container: Any, stream: Any, damaged: Callable[[], None]) -> Generato
         if packet.is_corrupt:
             damaged()
         try:
-            decoded = packet.decode()
+            decoded = [part for frame in packet.decode() for part in readable.frames_of(frame)]
             failures = 0
         except EOFError:
             return
@@ -163,7 +163,6 @@ def frames(container: Any, stream: Any, damaged: Callable[[], None]) -> Generato
 
 def samples_of(frame: Any) -> Block:
     """Return a frame's samples as float32 with a full scale of 1: (sample, channel)."""
-    frame = _interleaved(frame)
     array = frame.to_ndarray()  # (channel, sample), or (1, sample * channel) if interleaved
     if not frame.format.is_planar:
         array = array.reshape(-1, len(frame.layout.channels)).T
@@ -174,19 +173,33 @@ def samples_of(frame: Any) -> Block:
     return block
 
 
-def _interleaved(frame: Any) -> Any:
-    """The frame, with interleaved samples if it has many planes.
+class _Interleaver:
+    """Interleaves the samples of frames with many planes; other frames stay as they are.
 
     PyAV counts planes up to a null pointer, which none follows from the eighth on: it would read
     memory of others as samples (PyAV 17.1 to 18.1).
     """
-    if not frame.format.is_planar or frame.layout.nb_channels < _UNCOUNTED_PLANES:
-        return frame
-    import av
 
-    resampler = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate)
-    (interleaved,) = resampler.resample(frame)
-    return interleaved
+    def __init__(self) -> None:
+        self._kind: tuple[Any, ...] = ()
+        self._resampler: Any = None
+
+    def frames_of(self, frame: Any) -> list[Any]:
+        """The frame, or what has its samples; one FFmpeg graph serves all frames of a kind."""
+        if not frame.format.is_planar or frame.layout.nb_channels < _UNCOUNTED_PLANES:
+            return [frame]
+        if not frame.samples:  # FFmpeg takes it for too little memory
+            return []
+        import av
+
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self._kind:
+            self._resampler = av.AudioResampler(
+                frame.format.packed, frame.layout, frame.sample_rate
+            )
+            self._kind = kind
+        interleaved: list[Any] = self._resampler.resample(frame)
+        return interleaved
 
 
 def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> Any:

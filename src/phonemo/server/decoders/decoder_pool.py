@@ -21,6 +21,7 @@ from phonemo.server.decoders.decoder_process import (
     START_SECONDS,
     ClientGoneError,
     DecoderProcess,
+    NeverReadyError,
     WorkerDiedError,
 )
 from phonemo.server.decoders.decoder_worker import DecoderLimits
@@ -133,6 +134,9 @@ class DecoderPool:
             upload.seek(0)
         try:
             return await self._decode_once(upload, request, long)
+        except NeverReadyError as error:
+            message = "decoder processes end before they are ready; try again later"
+            raise service_unavailable("no_decoder", message) from error
         except WorkerDiedError as error:
             message = f"{request['name']}: it crashes the decoder; convert it to WAV or FLAC"
             raise ApiError(422, "invalid_audio", message, "file") from error

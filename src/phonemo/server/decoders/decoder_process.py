@@ -31,6 +31,10 @@ class WorkerDiedError(Exception):
     """A process ended before it replied."""
 
 
+class NeverReadyError(WorkerDiedError):
+    """A process ended before it was ready, which is no fault of an upload."""
+
+
 class ClientGoneError(Exception):
     """An upload was closed before it was read, because its client disconnected."""
 
@@ -58,6 +62,7 @@ class DecoderProcess:
                 close_pipes(self._process)  # it was killed while idle
                 self._process, self.was_ready = None, False
             self._process = self._process or spawn(self._command)
+            self._kill_if_stopped()  # while it was spawned
             return self._process
 
     @property
@@ -70,7 +75,8 @@ class DecoderProcess:
 
         Raises:
             OSError: the system has too few resources.
-            WorkerDiedError: it ended before it was ready.
+            NeverReadyError: it ended before it was ready.
+            WorkerDiedError: it was ended, or stopped before it started.
         """
         process = self.start()
         if not self.was_ready:
@@ -103,8 +109,11 @@ class DecoderProcess:
     def stop(self) -> None:
         """Kill the process because it takes too long."""
         self.stopped = True
+        self._kill_if_stopped()
+
+    def _kill_if_stopped(self) -> None:
         process = self._process
-        if process is not None:
+        if self.stopped and process is not None:
             process.kill()
 
     def end(self) -> None:
@@ -137,14 +146,14 @@ def wait_until_ready(process: subprocess.Popen[bytes]) -> None:
     """Read the first frame of a process, which it writes once it can decode.
 
     Raises:
-        WorkerDiedError: the process ends, or writes something else.
+        NeverReadyError: the process ends, or writes something else.
     """
     try:
         frame = read_frame(cast(BinaryIO, process.stdout), HEAD_BYTES)
     except (OSError, ValueError) as error:
-        raise WorkerDiedError from error
+        raise NeverReadyError from error
     if frame != (READY, b""):
-        raise WorkerDiedError
+        raise NeverReadyError
 
 
 def _widen_pipes(process: subprocess.Popen[bytes]) -> None:

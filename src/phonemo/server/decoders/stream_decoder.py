@@ -15,9 +15,10 @@ import numpy.typing as npt
 from phonemo.audio import RATE
 from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.errors import AudioError
+from phonemo.server.api_errors import service_unavailable
 from phonemo.server.decoders.decoder_process import (
     START_SECONDS,
-    WorkerDiedError,
+    NeverReadyError,
     close_pipes,
     spawn,
     wait_until_ready,
@@ -36,7 +37,7 @@ Samples = npt.NDArray[np.float32]
 class MediaStreamDecoder:
     """Decodes messages as MediaRecorder sends them; a message may end anywhere.
 
-    ``push`` and ``finish`` block, and are called by one thread at a time.
+    Its methods block, and are called by one thread at a time.
 
     Args:
         limits: limits of one message.
@@ -55,12 +56,18 @@ class MediaStreamDecoder:
         self._lock = Lock()
         self._closed = self._ready = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the process was ready once."""
+        return self._ready
+
     def push(self, data: bytes) -> Samples:
         """Return the samples that can be decoded now, mono float32 at 16 kHz.
 
         Raises:
             AudioError: the stream is not in a supported format, is damaged, or holds too much audio
                 in a message; it cannot be continued.
+            ApiError: there is no decoder (503).
         """
         return self._exchange({}, data)
 
@@ -79,17 +86,13 @@ class MediaStreamDecoder:
             close_pipes(process)
 
     def _exchange(self, head: dict[str, Any], data: bytes) -> Samples:
-        process = self._started()
+        process = self.open()
         seconds = self._limits.alarm_seconds + _SLACK_SECONDS
         try:
-            if not self._ready:
-                with _killed_after(START_SECONDS, process):
-                    wait_until_ready(process)
-                self._ready = True
             with _killed_after(seconds, process):
                 write_frame(cast(BinaryIO, process.stdin), head, data)
                 reply = read_frame(cast(BinaryIO, process.stdout), self._max_reply_bytes)
-        except (OSError, ValueError, WorkerDiedError):
+        except (OSError, ValueError):
             reply = None
         if reply is None:
             message = "stream: it crashes the decoder, or takes too long; send PCM instead"
@@ -98,6 +101,19 @@ class MediaStreamDecoder:
         if "code" in described:
             raise AudioError(described["code"], described["message"])
         return np.frombuffer(samples, np.float32)
+
+    def open(self) -> subprocess.Popen[bytes]:
+        """Start the process unless it runs, and wait until it is ready; errors are as for push."""
+        try:
+            process = self._started()
+            if not self._ready:
+                with _killed_after(START_SECONDS, process):
+                    wait_until_ready(process)
+                self._ready = True
+        except (OSError, NeverReadyError) as error:
+            message = "no decoder process could be started; try again later, or send PCM"
+            raise service_unavailable("no_decoder", message) from error
+        return process
 
     def _started(self) -> subprocess.Popen[bytes]:
         with self._lock:

@@ -30,7 +30,7 @@ from phonemo.server.fairness.clients import CLIENT, client_of
 from phonemo.server.profile_store import check_adaptable
 from phonemo.server.routes.responses import prediction_data
 from phonemo.server.routes.stream_inbox import StreamInbox
-from phonemo.server.routes.stream_query import Query, decoder_of, parse_query
+from phonemo.server.routes.stream_query import Query, decoder_of, open_decoder, parse_query
 from phonemo.server.service import Service
 
 Samples = npt.NDArray[np.float32]
@@ -245,6 +245,7 @@ class _Stream:
 
     async def _push(self, decode: Callable[[], Samples]) -> None:
         """Decode, and recognize second by second, so that other work has its turns between."""
+        await open_decoder(self._decoder)
         events, rest = await self._run(partial(self._push_second, decode))
         await self._send_events(events)
         for start in range(0, len(rest), self._decoder.rate):

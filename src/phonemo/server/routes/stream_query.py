@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -70,6 +72,21 @@ def decoder_of(query: Query, limits: ServeLimits) -> Iterator[SampleDecoder]:
             raise ApiError(400, "invalid_value", message, name)
     with closing(_media_decoder(query.encoding, limits)) as decoder:
         yield decoder
+
+
+async def open_decoder(decoder: SampleDecoder) -> None:
+    """Start a decoder that is a process, in a thread of its own: nothing else waits for it.
+
+    Raises:
+        ApiError: it cannot be started (503).
+    """
+    if not isinstance(decoder, MediaStreamDecoder) or decoder.is_open:
+        return
+    thread = ThreadPoolExecutor(1, thread_name_prefix="stream-decoder")
+    try:
+        await asyncio.get_running_loop().run_in_executor(thread, decoder.open)
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _pcm_decoder(query: Query) -> PcmDecoder:
