@@ -153,17 +153,21 @@ def print_operators(rows: Sequence[dict[str, Any]], batch: int, peak: float) -> 
 
 
 def print_networks(paths: Sequence[Path], clips: np.ndarray, rounds: int) -> None:
-    """Print the processor time of a clip in each network, in turn, against the first."""
-    sessions = {str(path): open_session(path.read_bytes(), threads=1) for path in paths}
+    """Print the processor time of a clip in each network, in turn, and of opening it."""
+    graphs = {str(path): path.read_bytes() for path in paths}
+    sessions = {name: open_session(graph, threads=1) for name, graph in graphs.items()}
     times: dict[str, list[float]] = {name: [] for name in sessions}
+    opened: dict[str, list[float]] = {name: [] for name in sessions}
     for number in range(rounds):
         for name, session in sessions.items():
+            opened[name].append(measured(lambda g=graphs[name]: open_session(g, threads=1)))
             feed = feed_of(clips[number % BATCH][None]) | map_of(None, map_width(session))
             times[name].append(measured(lambda s=session, f=feed: s.run(None, f)))
     print("\nprocessor time of a clip without profiling")
     for name, found in times.items():
         against = ratio(times[str(paths[0])], found)
-        print(f"  {np.median(found) * 1000:6.1f} ms   first / this {against}   {name}")
+        opening = f"to open {np.median(opened[name]) * 1000:.0f} ms"
+        print(f"  {np.median(found) * 1000:6.1f} ms   first / this {against}   {opening}   {name}")
 
 
 def print_rest(clips: np.ndarray, rounds: int) -> None:

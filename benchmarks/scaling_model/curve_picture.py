@@ -25,7 +25,7 @@ def draw(curves: Mapping[Job, Sequence[Point]], found: Measured, path: Path) -> 
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(
-        1, 2, figsize=(11.5, 4.8), dpi=150, width_ratios=(1.25, 1), facecolor="white"
+        1, 2, figsize=(11.5, 5.4), dpi=150, width_ratios=(1.25, 1), facecolor="white"
     )
     _speeds(left, curves, found)
     job = min(curves, key=lambda one: curves[one][-1].efficiency)
@@ -48,14 +48,14 @@ def _speeds(axes: Any, curves: Mapping[Job, Sequence[Point]], found: Measured) -
     alone = [points[0].speed for points in curves.values()]
     for speed in (max(alone), min(alone)):
         axes.plot([1, 64], [speed, 64 * speed], color="#888888", linewidth=0.8, zorder=0)
-    axes.annotate("ideal", (11, 13.5 * max(alone)), color="#555555", fontsize=9, ha="right")
+    axes.annotate("ideal", (60, 66 * max(alone)), color="#555555", fontsize=9, ha="right")
     axes.set(xscale="log", yscale="log", xlabel="workers (one core each)")
     axes.set_ylabel("hours of audio per hour")
     axes.set_xticks([1, 2, 4, 8, 16, 32, 64], ["1", "2", "4", "8", "16", "32", "64"])
     axes.set_yticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "1,000"])
     axes.minorticks_off()
     axes.grid(True, linewidth=0.4, color="#dddddd")
-    axes.legend(fontsize=7.5, loc="upper left", frameon=False)
+    axes.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=2, frameon=False)
     axes.set_title("Speed (rings: below 80 % of ideal)", fontsize=10)
 
 
@@ -94,5 +94,5 @@ def _shares(axes: Any, name: str, points: Sequence[Point]) -> None:
     axes.set(
         xlabel="workers (one core each)", ylabel="share of the workers' time in %", ylim=(0, 100)
     )
-    axes.legend(fontsize=8, loc="lower left", framealpha=0.95)
+    axes.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=2, frameon=False)
     axes.set_title(f"Where the time goes: {name}", fontsize=10)

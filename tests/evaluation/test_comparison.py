@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from phonemo.cli.main import app
 from phonemo.errors import ResultError
 from phonemo.evaluation import significance, summary
+from phonemo.evaluation.metrics import bootstrap_interval, confusion_matrix, unweighted_accuracy
 from phonemo.evaluation.prediction_rows import validate_rows
 from phonemo.evaluation.significance import SWAPS, compare, mcnemar
 from phonemo.evaluation.summary import summarize
@@ -119,6 +120,27 @@ def test_seeds_are_paired_and_many_speakers_are_swapped_at_random(ua_alone):
     assert comparison.swaps == SWAPS
     assert [disagreement.seed for disagreement in comparison.disagreements] == [1, 2]
     assert len(comparison.folds) == 40
+
+
+def test_swaps_at_random_include_the_observed_labeling_so_that_no_p_is_zero(ua_alone):
+    first, second = answered(0.0, speakers=20), answered(1.0, speakers=20)
+    assert compare(first, second).scores["ua"].p == 1 / SWAPS
+
+
+def test_the_interval_is_the_bootstrap_over_speakers_of_the_difference():
+    first, second = rows(0.6), rows(0.75, draw=3)
+    names = LABELS.names
+
+    def ua(run, chosen):
+        given = [(names.index(run[n]["truth"]), names.index(run[n]["label"])) for n in chosen]
+        return unweighted_accuracy(confusion_matrix(*zip(*given, strict=True), len(names)))
+
+    expected = bootstrap_interval(
+        [row["speaker"] for row in first], lambda chosen: ua(second, chosen) - ua(first, chosen)
+    )
+    found = compare(*(validate_rows(run, LABELS) for run in (first, second))).scores["ua"]
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.low < found.difference < found.high
 
 
 def test_one_speaker_has_no_interval():

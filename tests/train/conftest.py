@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -25,5 +26,7 @@ def no_plots(request: pytest.FixtureRequest):
 @pytest.fixture(scope="package")
 def forked(tmp_path_factory) -> Iterator[Launcher]:
     """Launches trainings in processes of their own that import nothing."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork, which this system lacks")
     with launcher(tmp_path_factory.mktemp("launcher")) as one:
         yield one

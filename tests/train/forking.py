@@ -34,23 +34,30 @@ SETTINGS = {
 class Launcher:
     """Launches modules that have a function ``main``, one launch at a time."""
 
-    def __init__(self, process: subprocess.Popen[str], errors: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], errors: Path) -> None:
         self._process = process
         self._errors = errors
+        self._number = 0
 
     def start(self, module: str, *arguments: str, ranks: int = 1) -> None:
         """Start so many processes; several are ranks of one training."""
         self._errors.write_text("")
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([module, arguments, ranks]) + "\n")
-        self._process.stdin.flush()
+        self._number += 1
+        launch = json.dumps([self._number, module, arguments, ranks])
+        self._process.stdin.write(launch.encode() + b"\n")
 
     def finish(self, seconds: float) -> tuple[list[int], str]:
-        """Exit codes by rank (-9 after SIGKILL), and the standard error of all."""
-        pipe = self._process.stdout
+        """Exit codes by rank (-9 after SIGKILL), and the standard error of all.
+
+        The end of an earlier launch, whose test failed before it could read it, is skipped.
+        """
+        pipe, number = self._process.stdout, 0
         assert pipe is not None
-        assert select.select([pipe], [], [], seconds)[0], f"no end within {seconds} s"
-        return json.loads(pipe.readline()), self._errors.read_text()
+        while number != self._number:
+            assert select.select([pipe], [], [], seconds)[0], f"no end within {seconds} s"
+            number, codes = json.loads(pipe.readline())
+        return codes, self._errors.read_text()
 
 
 @contextmanager
@@ -66,7 +73,7 @@ def launcher(folder: Path) -> Iterator[Launcher]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=file,
-            text=True,
+            bufsize=0,
             start_new_session=True,
         ) as process,
     ):
@@ -81,10 +88,10 @@ def _serve() -> None:
 
     gc.freeze()
     for line in sys.stdin:
-        module, arguments, ranks = json.loads(line)
+        number, module, arguments, ranks = json.loads(line)
         work = partial(import_module(module).main, arguments)
         codes = _wait_for([_fork(work)]) if ranks == 1 else _train(work, ranks)
-        sys.stdout.write(json.dumps(codes) + "\n")
+        sys.stdout.write(json.dumps([number, codes]) + "\n")
         sys.stdout.flush()
 
 

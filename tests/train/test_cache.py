@@ -162,9 +162,13 @@ def test_an_interrupted_extraction_is_resumed(folder, tmp_path, small_shards, wr
     broken = caches / "shard-00002" / "acoustic.npy"
     broken.unlink()  # the memory-mapped file itself must not shrink
     broken.write_bytes(b"")  # the power went before the disk had it
+    short = caches / "shard-00000" / "acoustic.npy"
+    frames = np.load(short)[:-1]
+    short.unlink()
+    np.save(short, frames)
     written.clear()
     again = _everything(make_cache(experiment, tmp_path), experiment)
-    assert written == ["shard-00001", "shard-00002"]
+    assert written == ["shard-00000", "shard-00001", "shard-00002"]
     assert half.is_dir()
     _assert_close(expected, again, 0.0)
 

@@ -24,6 +24,9 @@ def test_the_last_epoch_is_used_and_validation_is_trained_on(tmp_path: Path) -> 
     assert not any("eval_ua" in row for row in read_log(folder / "log.jsonl"))
     assert "no epoch was selected" in metrics["protocol_note"]
     assert (folder / "learning-curves.png").is_file()
+    pictures = ("confusion", "reliability", "risk-coverage", "phoneme-errors")
+    for name in (*(f"{one}.png" for one in pictures), "phoneme-errors.csv"):
+        assert (Path(config.output) / name).is_file(), name
     split = prepare_experiment(config).split
     tested = {fold for fold in split.folds if fold.name == "speaker-s1"}.pop()
     provenance = provenance_of(folder / "model").taught["beeps"].utterances

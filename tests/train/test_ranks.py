@@ -198,6 +198,7 @@ def killed(tmp_path_factory, forked) -> Path:
     assert codes[0] != 0
     assert codes[1] == -signal.SIGKILL, errors
     assert not (_home(folder, "whole") / "metrics.json").exists()
+    shutil.copytree(folder / "runs" / "whole", folder / "alone")
     return folder
 
 
@@ -210,8 +211,6 @@ def test_killed_and_resumed_equals_uninterrupted(folders, killed):
     assert len(state["random_of_others"]) == 1
     tensors = load_file(newest / "optimizer.safetensors")
     assert not torch.equal(tensors["random.cpu"], tensors["rank1.random.cpu"])
-    copy = killed / "alone"
-    shutil.copytree(killed / "runs" / "whole", copy)
     with crew.launched(["-m", "tests.train.crew", str(killed)]) as process:
         _finish(process)
     for rank in (0, 1):

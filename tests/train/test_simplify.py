@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from phonemo.train.export.quantize import quantize
 from phonemo.train.export.simplify import reshape_pattern, simplify
 
 RANDOM = np.random.default_rng(7)
@@ -114,6 +115,103 @@ def test_a_sum_that_keeps_its_axis_is_left_alone():
     kinds = [n.op_type for n in onnx.load_from_string(simplify(network(1))).graph.node]
     assert "ReduceSum" in kinds
     assert "CumSum" not in kinds
+
+
+def toy(nodes: list[onnx.NodeProto], output: str, **constants: np.ndarray) -> bytes:
+    """A network of these nodes, from a waveform with a channel."""
+    graph = helper.make_graph(
+        [helper.make_node("Unsqueeze", ["waveform", "axis1"], ["channel"]), *nodes],
+        "toy",
+        [
+            helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ["batch", "sample"]),
+            helper.make_tensor_value_info("samples", TensorProto.INT64, ["batch"]),
+        ],
+        [
+            helper.make_tensor_value_info(output, TensorProto.FLOAT, None),
+            helper.make_tensor_value_info("samples", TensorProto.INT64, ["batch"]),
+        ],
+        [
+            numpy_helper.from_array(value, name)
+            for name, value in (constants | {"axis1": np.array([1])}).items()
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    model.ir_version = 10
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"ceil_mode": 1},
+        {"dilations": [2]},
+        {"auto_pad": "SAME_UPPER"},
+        {"pads": [3, 3]},
+    ],
+)
+def test_another_kind_of_pooling_is_left_alone_in_a_network_without_computed_shapes(kind):
+    pool = helper.make_node(
+        "AveragePool", ["channel"], ["power"], kernel_shape=[26], strides=[8], **kind
+    )
+    graph = toy([pool], "power")
+    assert simplify(graph) == onnx.load_from_string(graph).SerializeToString()
+
+
+def reshaped(name: str) -> list[onnx.NodeProto]:
+    """Nodes that drop a tensor's channel by a computed shape."""
+    node = helper.make_node
+    return [
+        node("Shape", ["waveform"], ["batch"], start=0, end=1),
+        node("Concat", ["batch", "rest"], ["shape"], axis=0),
+        node("Reshape", [name, "shape"], ["flat"]),
+    ]
+
+
+def test_a_network_that_needs_longer_inputs_than_the_examples_keeps_its_shapes():
+    pool = helper.make_node(
+        "AveragePool", ["channel"], ["power"], kernel_shape=[40_000], strides=[1000]
+    )
+    graph = toy([pool, *reshaped("power")], "flat", rest=np.array([-1]))
+    waveform = RANDOM.normal(size=(2, 50_000)).astype(np.float32)
+    after = simplify(graph)
+    assert "Concat" in [node.op_type for node in onnx.load_from_string(after).graph.node]
+    np.testing.assert_allclose(run(after, waveform)[0], run(graph, waveform)[0], atol=1e-6)
+
+
+def branched() -> bytes:
+    """A network whose long waveforms take a branch that reads tensors from outside."""
+    node, value = helper.make_node, helper.make_tensor_value_info
+    then = helper.make_graph(
+        [node("Mul", ["double", "factor"], ["more"])],
+        "then",
+        [],
+        [value("more", TensorProto.FLOAT, None)],
+    )
+    otherwise = helper.make_graph(
+        [node("Identity", ["double"], ["same"])],
+        "else",
+        [],
+        [value("same", TensorProto.FLOAT, None)],
+    )
+    nodes = [
+        node("Add", ["channel", "channel"], ["double"]),
+        node("Shape", ["waveform"], ["length"], start=1, end=2),
+        node("Greater", ["length", "many"], ["long"]),
+        node("If", ["long"], ["chosen"], then_branch=then, else_branch=otherwise),
+        *reshaped("chosen"),
+    ]
+    constants = {"rest": np.array([-1]), "many": np.array([9000])}
+    return toy(nodes, "flat", factor=np.array(3, np.float32), **constants)
+
+
+@pytest.mark.parametrize("length", [8000, 10_000])
+def test_what_only_a_branch_reads_stays_also_in_int8(length):
+    waveform = RANDOM.normal(size=(1, length)).astype(np.float32)
+    expected = run(branched(), waveform)[0]
+    for graph in (simplify(branched()), quantize(simplify(branched()))):
+        np.testing.assert_array_equal(run(graph, waveform)[0], expected)
+    kinds = [node.op_type for node in onnx.load_from_string(simplify(branched())).graph.node]
+    assert "Concat" not in kinds
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from phonemo.errors import ProtocolError
 from phonemo.evaluation import metrics
 from phonemo.evaluation.calibration import TemperatureScaling
+from phonemo.train.transfer import study_summary
 from phonemo.train.transfer.selection import NestedLogits, nested_calibration, score_of
 from phonemo.train.transfer.testing import (
     Condition,
@@ -70,6 +71,14 @@ def test_the_interval_of_a_mean_keeps_every_corpus_in_each_sample() -> None:
     wrong = np.tile(np.eye(2, dtype=np.int64)[::-1] * 5, (1, 4, 1, 1))
     assert interval([right, wrong]) == (0.5, 0.5)
     assert interval([right, wrong[:, :1]]) == (None, None)
+
+
+def test_a_study_lists_the_mean_over_all_corpora_with_its_interval() -> None:
+    parts = [counted(TRUTH, given, SPEAKERS, 3)[None] for given in (GIVEN, TRUTH)]
+    score = study_summary._score(parts)
+    assert (score["low"], score["high"]) == study_summary.interval(parts)
+    assert score["low"] < score["mean"] < score["high"]
+    assert score["high"] < study_summary.interval(parts[1:])[1] == 1
 
 
 def test_strata_keep_their_number_of_speakers() -> None:

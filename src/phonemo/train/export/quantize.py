@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.train.export.simplify import inputs_of
+
 #: Products that stay fp32, by a part of their name: the Transformer's input has a few outlier
 #: features, and int8 there costs more accuracy than everywhere else together.
 KEPT = ("feature_projection/projection",)
@@ -119,7 +121,7 @@ class _Writer:
 
     def finish(self) -> None:
         """Write the nodes into the graph and drop unused constants."""
-        used = {name for node in self.nodes for name in node.input}
+        used = {name for node in self.nodes for name in inputs_of(node)}
         used |= {output.name for output in self.graph.output}
         joins = set(self._joined)
         self.nodes = [n for n in self.nodes if n.output[0] not in joins or n.output[0] in used]

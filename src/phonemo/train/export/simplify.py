@@ -8,23 +8,30 @@ AveragePool adds all samples of overlapping windows again (489 instead of 106).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import gcd
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.errors import ModelError
+
 Shape = npt.NDArray[np.int64]
 
 #: Inputs (batch, sample) from which the pattern of a shape is read; no two axes grow alike.
 _EXAMPLES = ((2, 16_000), (3, 23_017), (5, 31_333))
+_PLAIN = b"NOTSET"
+"""The padding of a pool that has ``pads``."""
 _SAME, _REST = 0, -1
 """In the shape of a Reshape: the input's axis in that place, and whatever is left."""
 
 
 def simplify(graph: bytes) -> bytes:
     """Replace computed shapes by constant ones, and slow sums and means by equal ones.
+
+    What fits no pattern stays as it is, as do the shapes of a network that needs longer inputs
+    than the examples.
 
     The results of one clip stay the same to the last bit, except for the power of a frame, of
     which only the comparison with a threshold is used.
@@ -67,7 +74,8 @@ def _reshape_by_constants(model: Any) -> None:
     graph, known = model.graph, _constants(model.graph)
     computed = [n for n in graph.node if n.op_type == "Reshape" and n.input[1] not in known]
     names = [name for node in computed for name in (node.input[0], node.input[1])]
-    examples = [_shapes(model, names, size) for size in _EXAMPLES]
+    examples = _examples(model, names) if computed else []
+    computed = computed if examples else []
     for number, node in enumerate(computed):
         before, after = ([shapes[2 * number + k] for shapes in examples] for k in (0, 1))
         pattern = reshape_pattern(before, after)
@@ -81,6 +89,14 @@ def _reshape_by_constants(model: Any) -> None:
             )
         )
     _drop_unused(graph)
+
+
+def _examples(model: Any, names: Sequence[str]) -> list[list[Shape]]:
+    """Shapes for every example; none if the network fails on one, as it needs longer inputs."""
+    try:
+        return [_shapes(model, names, size) for size in _EXAMPLES]
+    except ModelError:
+        return []
 
 
 def _shapes(model: Any, names: Sequence[str], size: tuple[int, int]) -> list[Shape]:
@@ -155,6 +171,9 @@ def _common_part(node: Any) -> int | None:
     """The longest part that windows and steps consist of; None for pooling of another kind."""
     if node.op_type != "AveragePool" or any(_attribute(node, "pads", [0])):
         return None
+    spread = any(size != 1 for size in _attribute(node, "dilations", [1]))
+    if spread or _attribute(node, "ceil_mode", 0) or _attribute(node, "auto_pad", _PLAIN) != _PLAIN:
+        return None
     kernel, stride = _attribute(node, "kernel_shape"), _attribute(node, "strides", [1])
     part = gcd(kernel[0], stride[0])
     return part if len(kernel) == 1 and 1 < part < kernel[0] else None
@@ -194,11 +213,20 @@ def _drop_unused(graph: Any) -> None:
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             kept.append(node)
-            needed.update(node.input)
+            needed.update(inputs_of(node))
     _set_nodes(graph, kept[::-1])
     stored = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.initializer[:]
     graph.initializer.extend(stored)
+
+
+def inputs_of(node: Any) -> Iterator[str]:
+    """Yield the names of the tensors that a node and its branches read."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from inputs_of(inner)
+        yield from (output.name for output in attribute.g.output)
 
 
 def _set_nodes(graph: Any, nodes: list[Any]) -> None:
