@@ -97,6 +97,12 @@ def test_names_of_emotion_heads_are_those_of_the_config() -> None:
     assert set(HEADS) == set(typing.get_args(ModelConfig.model_fields["head"].annotation))
 
 
+@pytest.mark.parametrize("name", HEADS)
+def test_a_network_without_emotions_has_a_head_without_outputs(name: str) -> None:
+    head = HEADS[name](4, 0, 0.1)
+    assert head(torch.ones(2, 4)).shape == (2, 0)
+
+
 def test_linear_head_by_hand() -> None:
     head = LinearHead(2, 2, 0.0)
     standardise, _, linear = head.layers

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from phonemo.errors import ModelError
+from phonemo.model.phoneme_route import with_vowels
 from phonemo.model.pooling import VowelStatistics
 from tests.model.test_network import SYMBOLS, _batch, _config, _model
 
@@ -117,6 +118,17 @@ def test_an_arm_gives_each_clip_the_scores_that_it_has_alone(auxiliary):
 def test_impossible_combinations_are_refused(auxiliary, message):
     with pytest.raises(ModelError, match=message):
         make(**auxiliary)
+
+
+@pytest.mark.parametrize("speech", [True, False])
+def test_vowels_come_before_speech_and_after_all_else(speech):
+    logits = torch.tensor([[[0.0, 2.0, 1.0]]])
+    mask, kept, last = torch.zeros(1), torch.ones(1), torch.full((1,), 2.0)
+    probability = logits.softmax(dim=2)[:, :, [1, 2]].sum(dim=2, keepdim=True)
+    found = with_vowels([mask, kept, last], logits, (1, 2), speech)
+    expected = [mask, kept, probability, last] if speech else [mask, kept, last, probability]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_vowels_without_any_are_pooled_evenly():

@@ -137,6 +137,26 @@ def test_split_votes_are_a_soft_target():
     assert term.value.item() == pytest.approx(-likelihood.mean().item())
 
 
+def test_a_dimension_that_nobody_rated_does_not_spoil_the_others():
+    targets = torch.cat([TRUTH[:, 1:2], torch.full((7, 1), NAN)], dim=1)
+    predicted = PREDICTED[:, :2].clone().requires_grad_()
+    loss = ccc_loss(predicted, targets)
+    loss.value.backward()
+    alone = ccc_loss(PREDICTED[:, :1], TRUTH[:, 1:2])
+    assert loss.value.item() == pytest.approx(alone.value.item())
+    assert torch.isfinite(predicted.grad).all()
+    assert not predicted.grad[:, 1].any()
+
+
+def test_a_linear_head_begins_in_the_middle_and_is_limited_in_evaluation_only():
+    head = DIMENSION_HEADS["linear"](5, 3, 0.0)
+    with torch.no_grad():
+        torch.testing.assert_close(head(torch.zeros(1, 5)), torch.full((1, 3), 0.5))
+        head.linear.bias.copy_(torch.tensor([-0.4, 0.4, 1.4]))
+        assert head(torch.zeros(1, 5))[0].tolist() == pytest.approx([-0.4, 0.4, 1.4])
+        assert head.eval()(torch.zeros(1, 5))[0].tolist() == pytest.approx([0.0, 0.4, 1.0])
+
+
 @pytest.mark.parametrize("kind", sorted(DIMENSION_HEADS))
 def test_heads_give_values_from_0_to_1(kind):
     head = DIMENSION_HEADS[kind](5, 3, 0.1).eval()

@@ -19,8 +19,8 @@ def _signal(*levels: float) -> torch.Tensor:
 
 
 def test_the_range_by_hand():
-    # powers 1, 1, 1e-2.9 and 1e-3.1 times the reference, which is nearly 1
-    signal = _signal(1.0, -1.0, 10**-1.45, 10**-1.55)
+    # powers 1, 1, and 29.5 and 30.5 dB below the reference, which is nearly 1
+    signal = _signal(1.0, -1.0, 10**-1.475, 10**-1.525)
     mask = torch.ones(1, 4, dtype=torch.bool)
     assert speech_frames(signal, mask, GRID).tolist() == [[True, True, True, False]]
 

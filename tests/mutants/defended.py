@@ -119,4 +119,29 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "overall = segment_of(0, samples, self._labels, mean, dimensions=self._dimensions)",
         "overall = segment_of( 1, samples, self._labels, mean, dimensions=self._dimensions)",
     ): "only the label, scores and dimensions of this segment are read",
+    (
+        "model/losses.py",
+        "ABSENT = -100",
+        "ABSENT = - 101",
+    ): "a mark, which is written and read by its name",
+    (
+        "model/pooling.py",
+        "sequence = zero_padding(sequence, valid > 0)",
+        "sequence = zero_padding(sequence, valid != 0)",
+    ): "a mask is 0 or 1",
+    (
+        "model/phoneme_route.py",
+        'return sequence.detach() if self.gradient == "none" else sequence',
+        'return sequence.detach() if self.gradient >= "none" else sequence',
+    ): "no other setting of the gradient sorts after none",
+    (
+        "model/phoneme_route.py",
+        'if use == "fusion" and (layer is None or "semantic" not in FUSIONS[fusion].needs):',
+        'if use <= "fusion" and (layer is None or "semantic" not in FUSIONS[fusion].needs):',
+    ): "no other use of posteriors sorts before fusion",
+    (
+        "runtime/phonemes/alignment.py",
+        "_LOWEST = -1e4",
+        "_LOWEST = - 9999.0",
+    ): "any number far below a logarithm of a float32 will do",
 }
