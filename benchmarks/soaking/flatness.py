@@ -106,7 +106,7 @@ def plotted(curves: Sequence[Curve], seconds: float, path: str) -> bool:
     except ModuleNotFoundError:
         return False
     units = list(dict.fromkeys(item.unit for item in curves))
-    figure = Figure(figsize=(9, 2.6 * len(units)), layout="constrained")
+    figure = Figure(figsize=(10, 2.4 * len(units)), layout="constrained")
     panels = np.atleast_1d(figure.subplots(len(units), sharex=True))
     for panel, unit in zip(panels, units, strict=True):
         for line in curves:
@@ -114,8 +114,9 @@ def plotted(curves: Sequence[Curve], seconds: float, path: str) -> bool:
                 at, values = zip(*line.points, strict=True)
                 panel.plot(np.array(at) / 60, values, label=line.name, linewidth=0.9)
         panel.axvspan(0, WARM_UP * seconds / 60, color="0.9")
-        panel.set(ylabel=unit, ylim=(0, None), xlabel="minutes" if unit == units[-1] else "")
-        panel.legend(fontsize=7, ncols=2, loc="lower right")
+        top = max(1.0, 1.05 * panel.dataLim.y1)
+        panel.set(ylabel=unit, ylim=(0, top), xlabel="minutes" if unit == units[-1] else "")
+        panel.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
         panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     return True
