@@ -25,6 +25,13 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def collected():
+    """What gradio leaves open is collected here, where it is allowed, and not in another file."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="module")
 def example():
     """The script, as a module."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sys
@@ -55,7 +56,7 @@ def test_notebooks_run(path, folder):
     client = nbclient.NotebookClient(
         notebook, timeout=240, resources={"metadata": {"path": str(folder)}}
     )
-    client.execute()
+    asyncio.run(client.async_execute())  # execute() would leave its event loop open
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert len(outputs) >= 4
     assert not [output for output in outputs if output.output_type == "error"]

@@ -276,7 +276,7 @@ def test_a_start_goes_on_after_lost_decoders_and_says_what_it_waits_for(tmp_path
             return answer.status == 200
 
         until(is_ready)
-        assert any("crashes the decoder" in text and "tried again" in text for text in refusals)
+        assert any("before they are ready" in text and "tried again" in text for text in refusals)
 
 
 # Models -------------------------------------------------------------------------------------------
