@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 
-import numpy as np
-import soundfile
-from measuring import CORPORA, machine, real_clips
+from measuring import CORPORA, machine
+from measuring.recordings import recordings
 
 from phonemo.audio import RATE, load_waveform
 from phonemo.batch.adaptation import LONGEST_SECONDS, SAMPLE, vectors_of_item
@@ -68,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     print(f"{machine()}\n\nmeasured")
     with tempfile.TemporaryDirectory() as folder:
-        short, long = recordings(Path(folder), args.clips)
+        short, long = recordings(Path(folder), args.clips, LONG_SECONDS)
         worker = print_throughput(Path(folder), short, long)
         decoded, stored = decoding(long)
         print(f"  decoding FLAC: {decoded:,.0f} h an hour of one core; {stored:.1f} MB an hour")
@@ -78,7 +77,7 @@ def main(args: argparse.Namespace) -> int:
     )
     print("    for a million recordings")
     with tempfile.TemporaryDirectory() as folder:
-        sampled = first_pass(recordings(Path(folder), args.clips)[1])
+        sampled = first_pass(recordings(Path(folder), args.clips, LONG_SECONDS)[1])
     print(
         f"  first pass of --adapt: {sampled * SAMPLE:.0f} s of one core for {SAMPLE} recordings of "
         f"{LONGEST_SECONDS:g} s and more"
@@ -87,22 +86,6 @@ def main(args: argparse.Namespace) -> int:
     print(f"  network: {operations / 1e9:.2f} Gflop for a second of audio (forward, fp32)")
     print_estimates(args, Measured(worker, decoded, stored, operations, sampled))
     return 0
-
-
-def recordings(folder: Path, clips: int) -> tuple[list[Path], list[Path]]:
-    """Write real clips as files, and concatenated as ten-minute recordings."""
-    voices = real_clips(clips)
-    short = []
-    for number, clip in enumerate(voices):
-        short.append(folder / f"short-{number:05d}.flac")
-        soundfile.write(short[-1], clip, RATE)
-    joined = np.concatenate(voices)
-    size = round(LONG_SECONDS * RATE)
-    long = []
-    for number in range(max(1, len(joined) // size)):
-        long.append(folder / f"long-{number:03d}.flac")
-        soundfile.write(long[-1], np.resize(joined[number * size :], size), RATE)
-    return short, long
 
 
 def print_throughput(folder: Path, short: list[Path], long: list[Path]) -> float:

@@ -24,10 +24,10 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
-import soundfile
-from measuring import machine, real_clips
+from measuring import machine
+from measuring.recordings import recordings
 
-from phonemo.audio import RATE, audio_seconds
+from phonemo.audio import audio_seconds
 from phonemo.batch.adaptation import vectors_of_item
 from phonemo.batch.inputs import items_of
 from phonemo.batch.job import BatchOptions, PlanSummary
@@ -100,7 +100,7 @@ def measure(clips: int, part_files: int, rounds: int) -> Measured:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
-        short, long = _recordings(folder, clips)
+        short, long = recordings(folder, clips, LONG_SECONDS, long_count=2)
         _note("recognizing")
         worker = _worker_times(folder, short, part_files)
         long_cost = _long_cost(folder, long, worker["each"])
@@ -133,20 +133,6 @@ def measure(clips: int, part_files: int, rounds: int) -> Measured:
 
 def _note(text: str) -> None:
     print(f"  measuring: {text}", file=sys.stderr, flush=True)
-
-
-def _recordings(folder: Path, clips: int) -> tuple[list[Path], list[Path]]:
-    voices = real_clips(clips)
-    short = []
-    for number, clip in enumerate(voices):
-        short.append(folder / f"short-{number:05d}.flac")
-        soundfile.write(short[-1], clip, RATE)
-    size = round(LONG_SECONDS * RATE)
-    long = [folder / f"long-{number}.flac" for number in range(2)]
-    joined = np.concatenate(voices)
-    for number, path in enumerate(long):
-        soundfile.write(path, np.resize(joined[number * size :], size), RATE)
-    return short, long
 
 
 def _length(path: Path) -> float:

@@ -6,11 +6,11 @@ from collections import Counter
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from phonemo.runtime.bundle import MODEL, packaged
 from phonemo.train.export.fusing import fuse
+from tests.train.test_quantise import run
 
 RANDOM = np.random.default_rng(11)
 
@@ -36,11 +36,6 @@ def layer() -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
     model.ir_version = 10
     return model.SerializeToString()
-
-
-def run(graph: bytes, frames: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    return session.run(None, {"frames": frames})[0]
 
 
 def test_a_fused_network_gives_the_same_bits_and_names_only_the_operator_sets_it_uses():

@@ -122,9 +122,7 @@ class DecoderProcess:
             self._ended = True
             process = self._process
         if process is not None:
-            process.kill()
-            process.wait()
-            close_pipes(process)
+            end_process(process)
 
 
 def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -163,6 +161,13 @@ def _widen_pipes(process: subprocess.Popen[bytes]) -> None:
         for stream in pipes:
             with suppress(OSError):  # narrow pipes are slower, and as good
                 fcntl(stream.fileno(), F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process, wait for its end and close its pipes."""
+    process.kill()
+    process.wait()
+    close_pipes(process)
 
 
 def close_pipes(process: subprocess.Popen[bytes]) -> None:

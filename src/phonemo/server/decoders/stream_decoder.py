@@ -19,7 +19,7 @@ from phonemo.server.api_errors import service_unavailable
 from phonemo.server.decoders.decoder_process import (
     START_SECONDS,
     NeverReadyError,
-    close_pipes,
+    end_process,
     spawn,
     wait_until_ready,
 )
@@ -81,9 +81,7 @@ class MediaStreamDecoder:
             self._closed = True
             process = self._process
         if process is not None:
-            process.kill()
-            process.wait()
-            close_pipes(process)
+            end_process(process)
 
     def _exchange(self, head: dict[str, Any], data: bytes) -> Samples:
         process = self.open()
