@@ -1,7 +1,7 @@
 """Compare the engines of a batch: Ray with two actors and with one, and local processes.
 
     python benchmarks/batch_engines.py [--files 3000] [--rounds 3]
-    python benchmarks/batch_engines.py --files 20000 --rounds 1    # repeats the recordings
+    python benchmarks/batch_engines.py --files 20000 --two-workers    # repeats the recordings
 
 Each run is the command `phonemo batch`, including startup and shutdown, over the same recordings
 into a new folder. The runs of a round follow one another, so that a slowdown of the machine affects
@@ -56,14 +56,15 @@ def main(args: argparse.Namespace) -> int:
     if not files:
         print(f"skipped: needs the real speech of {CORPORA}")
         return 0
-    speeds: dict[str, list[Speed]] = {name: [] for name in RUNS}
+    runs = {name: run for name, run in RUNS.items() if run[1] == 2 or not args.two_workers}
+    speeds: dict[str, list[Speed]] = {name: [] for name in runs}
     print(f"{machine()}; {args.files} recordings, {args.rounds} rounds; recordings a second")
     with tempfile.TemporaryDirectory() as folder:
         chosen = chosen_files(files, args.files, Path(folder) / "again")
         list_file = Path(folder) / "list.txt"
         list_file.write_text("\n".join(chosen) + "\n", encoding="utf-8")
         for number in range(args.rounds):
-            for name, (engine, workers) in RUNS.items():
+            for name, (engine, workers) in runs.items():
                 speed = run_command(
                     list_file, Path(folder) / f"{engine}-{workers}-{number}", engine, workers
                 )
@@ -74,7 +75,8 @@ def main(args: argparse.Namespace) -> int:
                     flush=True,
                 )
     for upper, lower, bar in RATIOS:
-        print_ratios(f"{upper} against {lower}", speeds[upper], speeds[lower], bar)
+        if upper in runs and lower in runs:
+            print_ratios(f"{upper} against {lower}", speeds[upper], speeds[lower], bar)
     print_derived(speeds["ray 2"], speeds["local 2"])
     return 0
 
@@ -132,4 +134,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Compare the engines of phonemo batch.")
     parser.add_argument("--files", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--two-workers", action="store_true", help="no run with one worker")
     sys.exit(main(parser.parse_args()))

@@ -21,7 +21,8 @@ from measuring import machine, real_clips
 
 from phonemo.audio import RATE
 
-LENGTHS = (1, 3, 10, 30, 60, 300, 900, 3600)
+#: 29.9 s is below the length from which windows are used.
+LENGTHS = (1, 3, 10, 29.9, 30, 60, 300, 900, 3600)
 #: Prints its peak memory at the end.
 SCRIPT = """
 import json, resource, sys, time
@@ -61,9 +62,9 @@ def main(longest: float) -> int:
     return 0
 
 
-def write(path: Path, clips: np.ndarray, seconds: int) -> None:
+def write(path: Path, clips: np.ndarray, seconds: float) -> None:
     """Write the clips repeatedly, a minute at a time."""
-    left, at = seconds * RATE, 0
+    left, at = round(seconds * RATE), 0
     with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
         while left:
             size = min(left, 60 * RATE, len(clips) - at)

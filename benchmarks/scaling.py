@@ -209,7 +209,7 @@ def batch(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     return lambda: run_batch([str(manifest)], request, "benchmarks/scaling.py")
 
 
-def hear(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
+def recognize(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     """Run the worker's part in this process: every part of the plan."""
     from phonemo.batch.inputs import items_of
     from phonemo.batch.job import BatchOptions, PlanSummary
@@ -218,7 +218,7 @@ def hear(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     from phonemo.batch.worker import PartWorker, WorkerSpec
     from phonemo.loader import model_digest
 
-    folder = str(home / "heard")
+    folder = str(home / "recognized")
     planned = plan(open_store(folder), items_of([str(manifest)]), PlanSummary(), 32)
     worker = PartWorker(WorkerSpec(folder, BatchOptions(model_sha256=model_digest())))
 
@@ -259,7 +259,7 @@ STAGES: dict[str, Stage] = {
     "extract": extract,
     "train": train,
     "batch": batch,
-    "hear": hear,
+    "recognize": recognize,
 }
 
 

@@ -35,7 +35,7 @@ MODEL = phonemo.load()
 MODEL.limits = AudioLimits(max_seconds=LONGEST_SECONDS)
 
 
-def hear(
+def recognize(
     path: str | None, channels: str = "mix"
 ) -> tuple[dict[str, float] | str, list[tuple[str, float | None]], Any, str]:
     """Predict a recording, a side or each: scores, phonemes with shares, a plot, a TextGrid.
@@ -131,7 +131,7 @@ def make_app() -> gr.Blocks:
         )
         plot = gr.Plot(label="In time")
         grid = gr.File(label="TextGrid for Praat")
-        button.click(hear, [audio, channels], [scores, phonemes, plot, grid], api_name="hear")
+        button.click(recognize, [audio, channels], [scores, phonemes, plot, grid], api_name="recognize")
     return app
 
 

@@ -51,7 +51,7 @@ def voice(tmp_path_factory) -> Path:
 
 
 def test_the_gradio_example_shows_the_prediction(example, voice):
-    scores, phonemes, figure, grid = example.hear(str(voice))
+    scores, phonemes, figure, grid = example.recognize(str(voice))
     expected = phonemo.load().predict(voice, shares=True)
     assert {name.rstrip("?"): score for name, score in scores.items()} == pytest.approx(
         expected.scores
@@ -66,9 +66,9 @@ def test_the_gradio_example_shows_the_prediction(example, voice):
 def test_each_side_of_a_call_has_a_plot_and_phonemes(example, tmp_path, voice):
     samples, rate = soundfile.read(voice)
     soundfile.write(tmp_path / "call.wav", np.stack([samples, samples[::-1]], axis=1), rate)
-    _, phonemes, figure, grid = example.hear(str(tmp_path / "call.wav"), "split")
+    _, phonemes, figure, grid = example.recognize(str(tmp_path / "call.wav"), "split")
     assert [axes.get_title() for axes in figure.axes] == ["channel 1", "channel 2"]
-    assert len(phonemes) > len(example.hear(str(tmp_path / "call.wav"), "1")[1])
+    assert len(phonemes) > len(example.recognize(str(tmp_path / "call.wav"), "1")[1])
     assert "emotion channel 2" in Path(grid).read_text(encoding="utf-8")
 
 
@@ -77,17 +77,17 @@ def test_unusable_audio_is_one_line(example, tmp_path, content):
     path = tmp_path / "bad.wav"
     path.write_bytes(content)
     with pytest.raises(gradio.Error) as caught:
-        example.hear(str(path))
+        example.recognize(str(path))
     assert "\n" not in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
     with pytest.raises(gradio.Error, match="No recording yet"):
-        example.hear(None)
+        example.recognize(None)
 
 
 def test_a_long_recording_is_refused(example, tmp_path):
     path = spoken(tmp_path / "long.wav", seconds=example.LONGEST_SECONDS + 1)
     with pytest.raises(gradio.Error, match="60"):
-        example.hear(str(path))
+        example.recognize(str(path))
 
 
 def test_the_gradio_example_handles_a_request(example, voice, monkeypatch):
@@ -98,7 +98,7 @@ def test_the_gradio_example_handles_a_request(example, voice, monkeypatch):
     try:
         client = gradio_client.Client(app.local_url, verbose=False, analytics_enabled=False)
         label, phonemes, _, grid = client.predict(
-            gradio_client.handle_file(str(voice)), api_name="/hear"
+            gradio_client.handle_file(str(voice)), api_name="/recognize"
         )
         assert label["label"].rstrip("?") == phonemo.load().predict(voice).label
         assert phonemes

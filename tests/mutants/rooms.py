@@ -101,7 +101,7 @@ ROOMS = {
         (
             "runtime/test_windows.py",
             "properties/test_windows.py",
-            "runtime/test_hearing.py",
+            "runtime/test_sliding_inference.py",
             "runtime/test_growing.py",
             "runtime/test_spoken.py",
         ),

@@ -110,9 +110,9 @@ class PredictionTable:
         """The statistic of each seed's chosen rows, averaged over seeds."""
         return float(np.mean([statistic(table) for table in self.confusions(chosen)]))
 
-    def where(self, values: Sequence[object], wanted: object) -> Counts:
-        """Indices of the rows whose value equals ``wanted``."""
-        return np.array([n for n, value in enumerate(values) if value == wanted], np.int64)
+    def where(self, values: Sequence[object], sought: object) -> Counts:
+        """Indices of the rows whose value equals ``sought``."""
+        return np.array([n for n, value in enumerate(values) if value == sought], np.int64)
 
 
 def validate_rows(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> PredictionTable:

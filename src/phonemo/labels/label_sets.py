@@ -198,13 +198,13 @@ class LabelSet:
         """Return the label of an emotion after merging."""
         return self.names[self.index(emotion)]
 
-    def restrict(self, wanted: Iterable[str]) -> LabelSet:
-        """Keep only the wanted names, in the same order; LabelError for an unknown one."""
-        chosen = tuple(wanted)
+    def restrict(self, names: Iterable[str]) -> LabelSet:
+        """Keep only these names, in the same order; LabelError for an unknown one."""
+        chosen = tuple(names)
         self._check(chosen)
         indices = sorted({self.index(name) for name in chosen})
-        names = tuple(self.names[index] for index in indices)
-        return LabelSet(names, {old: new for old, new in self.merge.items() if new in names})
+        kept = tuple(self.names[index] for index in indices)
+        return LabelSet(kept, {old: new for old, new in self.merge.items() if new in kept})
 
 
 @dataclass(frozen=True)

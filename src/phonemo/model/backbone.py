@@ -138,22 +138,22 @@ class Backbone(nn.Module):
         return embedded
 
     def run(
-        self, hidden: Tensor, mask: Tensor, start: int, wanted: Iterable[int]
+        self, hidden: Tensor, mask: Tensor, start: int, numbers: Iterable[int]
     ) -> dict[int, Tensor]:
-        """Run from hidden state ``start`` to the ``wanted`` later ones, keyed by their number.
+        """Run from hidden state ``start`` to the later ones of these ``numbers``, keyed by number.
 
         Values in padded frames are undefined and must not be used.
         """
-        wanted = set(wanted)
+        later = set(numbers)
         states = {start: hidden}
         attention = self._attention_mask(hidden, mask)
         bias = self._position_bias(hidden) if self.biased else None
-        for number in range(start, max(wanted, default=start)):
+        for number in range(start, max(later, default=start)):
             hidden = self._layer(number, hidden, attention, bias)
             states[number + 1] = hidden
         if self.depth in states and self._norm_is_last():
             states[self.depth] = self.network.encoder.layer_norm(states[self.depth])
-        return {number: states[number] for number in wanted if number in states}
+        return {number: states[number] for number in later if number in states}
 
     def parts(self) -> list[list[nn.Module]]:
         """Parts that can be frozen, from the bottom: the CNN, the embedding, then each layer."""

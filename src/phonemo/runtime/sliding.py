@@ -58,19 +58,19 @@ class SlidingInference:
     """Windowed inference for one long recording.
 
     Args:
-        hear: returns the scores and phonemes of a window, (sample,).
+        recognize_clip: returns the scores and phonemes of a window, (sample,).
         labels: the emotions, in the order of the scores.
         detector: a new voice activity detector.
         window_seconds: window length.
-        profile: mark of the profile that ``hear`` applies.
-        growing: the profile behind ``hear`` that each window updates for the next ones.
+        profile: mark of the profile that ``recognize_clip`` applies.
+        growing: the profile behind ``recognize_clip`` that each window updates for the next ones.
         abstain_below: segments of events with a lower score are ``unsure``.
         dimensions: reads them from the scores; None for a model without them.
     """
 
     def __init__(
         self,
-        hear: Callable[[Samples], ClipScores],
+        recognize_clip: Callable[[Samples], ClipScores],
         labels: Sequence[str],
         detector: Detector,
         window_seconds: float = WINDOW_SECONDS,
@@ -80,7 +80,7 @@ class SlidingInference:
         dimensions: DimensionReader | None = None,
     ) -> None:
         self._threshold = abstain_below
-        self._recognize_clip = hear
+        self._recognize_clip = recognize_clip
         self._profile = profile
         self._growing = growing
         self._labels = tuple(labels)

@@ -32,7 +32,7 @@ _STAGES = ("decode", "network", "phonemes")
 
 @dataclass(frozen=True)
 class RecognizeOptions:
-    """What a request asks for beside the emotion."""
+    """Options of a request: what its answer holds beside the emotion."""
 
     predict: PredictOptions = PLAIN
     labels: Sequence[str] = ()
@@ -106,7 +106,7 @@ class Pipeline:
             upload: content of an audio file.
             file: its printable name, for messages.
             recognizer: the model.
-            options: what the request asks for.
+            options: options of the request.
 
         Raises:
             PhonemoError: the recording cannot be used.

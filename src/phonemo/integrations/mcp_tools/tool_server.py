@@ -125,7 +125,7 @@ class _Calls:
     ) -> Annotated[CallToolResult, EmotionTimeline]:
         """List the emotions of a recording over time, in segments of about 1.5 s and more.
 
-        Short segments are less reliable than the whole. Speakers are not told apart.
+        Short segments are less reliable than the whole. Speakers are not separated.
         """
         allowed = await self._allowed(ctx)
         return await self._run(lambda: self._tools.timeline(allowed(), path), timeline_text)

@@ -52,12 +52,12 @@ class FairQueue(Generic[Item]):
             self._lines[client] = line  # at the end
         return item
 
-    def keep(self, wanted: Callable[[Item], bool]) -> None:
+    def keep(self, stays: Callable[[Item], bool]) -> None:
         """Drop the items for which a function is false."""
-        if all(map(wanted, self)):
+        if all(map(stays, self)):
             return
         kept = {
-            client: deque(item for item in line if wanted(item))
+            client: deque(item for item in line if stays(item))
             for client, line in self._lines.items()
         }
         self._lines = {client: line for client, line in kept.items() if line}

@@ -55,7 +55,7 @@ class AnchorMoments:
     """Moments of standardized vectors, for regressions to any anchors.
 
     Corpora, and the emotions in each, have equal weights. Indicators are one column per emotion,
-    and last the intensity: 1 for strong, -1 for normal, 0 where it is not told.
+    and last the intensity: 1 for strong, -1 for normal, 0 where it is unknown.
 
     Attributes:
         mean: (feature,).
@@ -76,7 +76,7 @@ class AnchorMoments:
         Args:
             rows: the training data, standardized here by source.
             classes: number of emotions.
-            strong: 1 strong, 0 normal, -1 not told (utterance,).
+            strong: 1 strong, 0 normal, -1 unknown (utterance,).
         """
         vectors = _standardized(rows, classes)
         weights = balanced(rows, "corpus")

@@ -25,7 +25,7 @@ class Recordings:
 
     Attributes:
         emotion: the corpus' own emotion (utterance,), before any merge.
-        strong: 1 for a strong, 0 for a normal intensity, -1 where it is not told (utterance,).
+        strong: 1 for a strong, 0 for a normal intensity, -1 where it is unknown (utterance,).
         speaker: (utterance,).
     """
 
