@@ -1,4 +1,4 @@
-"""What a busy server saves: connections of refused clients are kept, and bodies are read in one."""
+"""What a busy server saves: kept connections, large reads, responses that are one write."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from phonemo.server import uvicorn_server
 from phonemo.server.admission import Throttle
+from phonemo.server.connections import protocols
 from phonemo.server.decoders import decoder_process
 from tests.server.asking import KIND, PATH, PATIENCE_SECONDS, connected, form, head, part, rest, wav
 from tests.server.serving import Held, served, settings
@@ -86,16 +87,20 @@ def test_a_chunked_body_is_refused_and_its_connection_closed(full):
 # Reading ------------------------------------------------------------------------------------------
 
 
-class Sizes(asyncio.Transport):
-    """Counts how much may be read at once after each part of a request."""
+class Wire(asyncio.Transport):
+    """Notes what is written, how much may be read at once, and whether it is closed."""
 
     max_size = 2**18
+
+    def __init__(self):
+        super().__init__()
+        self.written, self.closed = [], False
 
     def get_extra_info(self, name, default=None):
         return ("127.0.0.1", 1) if name in ("sockname", "peername") else default
 
     def is_closing(self):
-        return False
+        return self.closed
 
     def get_protocol(self):
         return self.protocol
@@ -104,10 +109,10 @@ class Sizes(asyncio.Transport):
         return None
 
     def write(self, data):
-        return None
+        self.written.append(bytes(data))
 
     def close(self):
-        return None
+        self.closed = True
 
     def pause_reading(self):
         return None
@@ -116,33 +121,42 @@ class Sizes(asyncio.Transport):
         return None
 
 
-async def sizes_after(parts: list[bytes]) -> list[int]:
-    async def app(scope, receive, send):
-        await asyncio.Event().wait()
-
+@contextlib.asynccontextmanager
+async def connection(app):
+    """A connection of the server's protocol to an app, and its wire."""
     config = settings()
     places = uvicorn_server.ConnectionPlaces(4)
-    kind = uvicorn_server.http_protocol(config.limits, places)
+    kind = protocols.http_protocol(config.limits, places)
     made = uvicorn_server.uvicorn.Config(app, http=kind, lifespan="off", log_level="error")
     made.load()
     state = uvicorn_server.uvicorn.server.ServerState()
-    protocol = kind(made, state, {})
-    transport = Sizes()
-    transport.protocol = protocol
-    protocol.connection_made(transport)
-    found = [transport.max_size]
-    for data in parts:
-        protocol.data_received(data)
-        found.append(transport.max_size)
-    protocol.connection_lost(None)
-    for task in list(state.tasks):
-        task.cancel()
-    await asyncio.gather(*state.tasks, return_exceptions=True)
+    protocol, wire = kind(made, state, {}), Wire()
+    wire.protocol = protocol
+    protocol.connection_made(wire)
+    try:
+        yield protocol, wire
+    finally:
+        protocol.connection_lost(None)
+        for task in list(state.tasks):
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+
+
+async def waits(scope, receive, send):
+    await asyncio.Event().wait()
+
+
+async def sizes_after(parts: list[bytes]) -> list[int]:
+    async with connection(waits) as (protocol, wire):
+        found = [wire.max_size]
+        for data in parts:
+            protocol.data_received(data)
+            found.append(wire.max_size)
     return found
 
 
 def test_only_within_a_body_of_known_length_much_is_read_at_once():
-    small, large = uvicorn_server._READ_BYTES, uvicorn_server._BODY_READ_BYTES
+    small, large = protocols._READ_BYTES, protocols._BODY_READ_BYTES
     parts = [head(1, 3 * large), bytes(large), bytes(2 * large)]
     assert asyncio.run(sizes_after(parts)) == [small, large, large, small]
     chunks = [head(1), b"5\r\nhello\r\n"]
@@ -152,10 +166,81 @@ def test_only_within_a_body_of_known_length_much_is_read_at_once():
 
 
 def test_what_follows_a_body_is_not_read_in_large_pieces():
-    small, large = uvicorn_server._READ_BYTES, uvicorn_server._BODY_READ_BYTES
+    small, large = protocols._READ_BYTES, protocols._BODY_READ_BYTES
     parts = [head(1, 2 * large), bytes(large), bytes(large - 10), bytes(10)]
     assert asyncio.run(sizes_after(parts)) == [small, large, large, small, small]
     assert asyncio.run(sizes_after([head(1, 100), bytes(60)])) == [small, small, small]
+
+
+# Writing ------------------------------------------------------------------------------------------
+
+GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
+
+
+def body(data: bytes, more: bool = False) -> dict:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+async def writes_of(app, *requests: bytes) -> Wire:
+    """What a connection wrote for some requests, each received after the turn of the last."""
+    async with connection(app) as (protocol, wire):
+        for request in requests:
+            protocol.data_received(request)
+            for _ in range(10):
+                await asyncio.sleep(0)
+    return wire
+
+
+async def in_two_parts(scope, receive, send):
+    await send(START)
+    await send(body(b"ab", more=True))
+    await send(body(b"cd"))
+
+
+def test_the_head_of_a_response_is_written_with_the_first_part_of_its_body():
+    wire = asyncio.run(writes_of(in_two_parts, GET))
+    first, *later = [data for data in wire.written if data]
+    assert first.startswith(b"HTTP/1.1 200")
+    assert first.endswith(b"\r\n\r\nab")
+    assert later == [b"cd"]
+
+
+def test_each_response_of_a_connection_has_its_own_head_also_if_requests_are_pipelined():
+    for requests in ([GET, GET], [GET + GET]):
+        wire = asyncio.run(writes_of(in_two_parts, *requests))
+        said = b"".join(wire.written)
+        assert said.count(b"HTTP/1.1 200") == 2
+        assert said.count(b"\r\n\r\nabcd") == 2
+        assert len([data for data in wire.written if data]) == 4
+
+
+def test_the_head_of_a_response_without_content_is_written():
+    async def empty(scope, receive, send):
+        await send({**START, "status": 204, "headers": []})
+        await send(body(b""))
+
+    wire = asyncio.run(writes_of(empty, GET))
+    assert b"".join(wire.written).startswith(b"HTTP/1.1 204")
+
+
+def test_a_go_ahead_is_written_at_once():
+    async def reads(scope, receive, send):
+        await receive()
+        await waits(scope, receive, send)
+
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    wire = asyncio.run(writes_of(reads, request))
+    assert b"".join(wire.written).startswith(b"HTTP/1.1 100 ")
+
+
+def test_the_head_of_a_response_that_breaks_off_is_written_before_the_connection_closes():
+    async def breaks_off(scope, receive, send):
+        await send(START)
+
+    wire = asyncio.run(writes_of(breaks_off, GET))
+    assert wire.closed
+    assert b"".join(wire.written).startswith(b"HTTP/1.1 200")
 
 
 # Decoders and memory ------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from phonemo.server.refusals.request_heads import HEAD_BYTES
+from phonemo.server.connections.request_heads import HEAD_BYTES
 from tests.server.asking import PATH, ask, connected, raw, rest, wav
 from tests.server.serving import until
 

@@ -1,0 +1,1 @@
+"""Connections: their protocols, their places, and requests that the parser refuses."""
