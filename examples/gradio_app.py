@@ -131,7 +131,8 @@ def make_app() -> gr.Blocks:
         )
         plot = gr.Plot(label="In time")
         grid = gr.File(label="TextGrid for Praat")
-        button.click(recognize, [audio, channels], [scores, phonemes, plot, grid], api_name="recognize")
+        shown = [scores, phonemes, plot, grid]
+        button.click(recognize, [audio, channels], shown, api_name="recognize")
     return app
 
 

@@ -24,7 +24,7 @@ PROMISES: Mapping[int, tuple[str, str]] = {
     2: ("the same in chunks", "413 at the limit; its temporary file is gone"),
     3: ("2 h of silence as a small FLAC", "413 `audio_too_long`, without the memory it would take"),
     4: ("eight channels; a forged sample rate", "refused by the cap on decoded bytes"),
-    5: ("a header that says 4 GB over 3 kB", "what is there is recognized, marked `truncated`; or 422"),
+    5: ("a header that says 4 GB over 3 kB", "what is there is used, marked `truncated`; or 422"),
     6: ("no body, no samples, 20 bytes, zeros", "422 `empty_audio` or `unsupported_audio`"),
     7: ("less than a frame (400 samples)", "422 `too_short`"),
     8: ("NaN, infinity, silence, clipping, offset", "422; a warning; never NaN in an answer"),
