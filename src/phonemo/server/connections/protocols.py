@@ -135,9 +135,8 @@ class _JoinedHead:
             self._send_head(b"")
         self._transport.close()
 
-    def is_closing(self) -> bool:
-        """Whether the connection is closed, or about to be."""
-        return self._transport.is_closing()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
     def _send_head(self, data: bytes) -> None:
         assert self._head is not None
