@@ -10,8 +10,9 @@ import pytest
 
 from phonemo.errors import ResultError
 from phonemo.evaluation import report
-from phonemo.evaluation.transfer_plots import digest_of_picture, is_current, plot_transfer
-from phonemo.evaluation.transfer_report import Transfer, transfer_lines
+from phonemo.evaluation.transfer.transfer_plots import digest_of_picture, is_current, plot_transfer
+from phonemo.evaluation.transfer.transfer_report import transfer_lines
+from phonemo.evaluation.transfer.transfer_schema import Transfer
 
 LABELS = ["anger", "neutral"]
 
@@ -248,3 +249,35 @@ def test_the_light_page_needs_no_picture_to_be_checked(tmp_path: Path, monkeypat
     monkeypatch.setattr("phonemo.evaluation.report.plot_transfer", None)
     page = tmp_path / "RESULTS.md"
     assert report.stale(results, page) == [page, tmp_path / "docs" / "images" / "four.png"]
+
+
+def difference(left_out: str | None, points: float, p: float | None = 0.02) -> dict[str, Any]:
+    known = p is not None
+    return {
+        "system": "joint",
+        "against": "linear",
+        "left_out": left_out,
+        "condition": "pool-20",
+        "first": 0.5,
+        "second": 0.5 + points,
+        "difference": points,
+        "low": points - 0.01 if known else None,
+        "high": points + 0.01 if known else None,
+        "p": p,
+        "p_holm": 0.0004 if known else None,
+    }
+
+
+def test_systems_are_compared_in_a_table_and_on_the_terminal(tmp_path: Path) -> None:
+    differences = [difference(None, -0.023), difference("emodb", 0.012, None)]
+    text = written(tmp_path, differences=differences)
+    mean, single = rows_of(text, "joint", "linear")
+    assert mean[2:] == ["**mean**", "adapted, 20", "-2.3 (-3.3 to -1.3)", "0.020", "4e-04"]
+    assert single[2:] == ["emodb", "adapted, 20", "+1.2", "-", "-"]
+    lines = "\n".join(transfer_lines(study(differences=differences)))
+    expected = "joint against linear, mean, pool-20: -2.3 (-3.3 to -1.3), p 0.020, adjusted 4e-04"
+    assert expected in lines
+
+
+def test_a_study_of_one_system_compares_nothing(tmp_path: Path) -> None:
+    assert "Systems compared" not in written(tmp_path)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from phonemo.corpora.copies import digests
+from phonemo.evaluation.comparison_text import comparison_data
 from phonemo.evaluation.report import _read_runs
-from phonemo.evaluation.significance import compare_read, comparison_data, read_run
+from phonemo.evaluation.significance import compare_read, read_run
 from phonemo.integrations.mcp_tools.recording_roots import RecordingRoots, open_regular
 from phonemo.runtime.checks import machine
 from phonemo.site.write_site import check_target

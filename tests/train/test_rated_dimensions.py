@@ -19,8 +19,9 @@ from phonemo.config import DimensionsConfig, RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.corpora.prepare import prepare
 from phonemo.errors import ConfigError, ModelError, ProtocolError
+from phonemo.evaluation.comparison_text import comparison_lines
 from phonemo.evaluation.html.run_page import write_page
-from phonemo.evaluation.significance import compare_runs, comparison_lines
+from phonemo.evaluation.significance import compare_runs
 from phonemo.model.losses import Loss
 from phonemo.model.network import EmotionOutput
 from phonemo.runtime.bundle import open_bundle

@@ -59,7 +59,8 @@ def compare(
 
     Predictions are paired by utterance and seed; the sampling unit is the speaker.
     """
-    from phonemo.evaluation.significance import compare_runs, comparison_data, comparison_lines
+    from phonemo.evaluation.comparison_text import comparison_data, comparison_lines
+    from phonemo.evaluation.significance import compare_runs
     from phonemo.files import atomic_write_text
 
     run_a, run_b, comparison = compare_runs(first, second)

@@ -194,7 +194,7 @@ def transfer(
     at a time, and adapted with its unlabeled recordings. Run the command again to resume;
     finished folds are kept.
     """
-    from phonemo.evaluation.transfer_report import transfer_lines
+    from phonemo.evaluation.transfer.transfer_report import transfer_lines
     from phonemo.files import atomic_write_text
     from phonemo.train.transfer.study_config import load_transfer_config
 

@@ -42,8 +42,9 @@ from phonemo.evaluation.plots import (
 from phonemo.evaluation.prediction_rows import natural_order
 from phonemo.evaluation.ratings.rating_text import dimension_texts, vote_texts
 from phonemo.evaluation.studies import Ablation, Crossing, study_sections
-from phonemo.evaluation.transfer_plots import is_current, plot_transfer
-from phonemo.evaluation.transfer_report import Transfer, transfer_sections
+from phonemo.evaluation.transfer.transfer_plots import is_current, plot_transfer
+from phonemo.evaluation.transfer.transfer_report import transfer_sections
+from phonemo.evaluation.transfer.transfer_schema import Transfer
 from phonemo.files import atomic_write_text, loads_json
 
 __all__ = [

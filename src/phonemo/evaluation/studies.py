@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phonemo.evaluation.comparison_text import p_text
 from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain, with_interval
 from phonemo.evaluation.metrics_schema import Amount, Count, Protocol, Score, Share
 from phonemo.evaluation.ratings.rating_schema import RatingScore
@@ -22,7 +23,6 @@ from phonemo.evaluation.significance import (
     EvaluatedRun,
     compare_read,
     holm,
-    p_text,
     read_run,
 )
 

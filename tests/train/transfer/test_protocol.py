@@ -18,7 +18,7 @@ from phonemo.errors import (
     ProtocolError,
     RunError,
 )
-from phonemo.evaluation.transfer_report import Transfer
+from phonemo.evaluation.transfer.transfer_schema import Transfer
 from phonemo.files import folder_lock
 from phonemo.train.provenance import Provenance, provenance_from
 from phonemo.train.transfer import study_run as protocol

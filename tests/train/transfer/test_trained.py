@@ -14,7 +14,7 @@ import yaml
 from phonemo.config import write_config
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ConfigError, LeakageError
-from phonemo.evaluation.transfer_report import Transfer
+from phonemo.evaluation.transfer.transfer_schema import Transfer
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.dataset import pad_audio
 from phonemo.train.experiments.experiment_data import prepare_experiment

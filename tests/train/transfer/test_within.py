@@ -9,7 +9,7 @@ import pytest
 
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ConfigError, LeakageError, ProtocolError
-from phonemo.evaluation.transfer_report import Transfer
+from phonemo.evaluation.transfer.transfer_schema import Transfer
 from phonemo.train.provenance import provenance_from
 from phonemo.train.transfer import within_corpus as module
 from phonemo.train.transfer.study_run import transfer

@@ -17,7 +17,7 @@ import numpy as np
 from phonemo.evaluation.phonemes.ipa_places import MANNERS, PLACES, VOWELS
 from phonemo.evaluation.phonemes.phoneme_schema import CorpusReadings, PhonemeRow, PhonemeStudy
 from phonemo.evaluation.plots import DPI, make_figure, save_figure
-from phonemo.evaluation.transfer_plots import digest_of, has_digest
+from phonemo.evaluation.transfer.transfer_plots import digest_of, has_digest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

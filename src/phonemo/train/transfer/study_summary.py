@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from phonemo.config import digest_of
 from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.study import Study
+from phonemo.train.transfer.system_comparison import compare_systems
 from phonemo.train.transfer.testing import (
     Condition,
     conditions_of,
@@ -62,8 +64,22 @@ def summarize_study(
             for name in config.systems
             if any(cell["system"] == name for cell in tested)
         ],
+        "differences": _differences(study, tested),
         "within": [_within(content) for content in within],
     }
+
+
+def _differences(study: Study, cells: Cells) -> list[dict[str, Any]]:
+    """Compare the systems on the conditions that select, each of which has all seeds and pools."""
+    names, systems = study.config.select_by, list(study.config.systems)
+    tables = {}
+    for system, corpus in product(systems, study.config.averaged):
+        own = [cell for cell in cells if (cell["system"], cell["left_out"]) == (system, corpus)]
+        if [cell["seed"] for cell in own] != list(study.config.seeds):
+            continue
+        for name in names:
+            tables[system, corpus, name] = _tables(study, own, _runs(own, name))
+    return compare_systems(systems, study.config.averaged, names, tables)
 
 
 def _corpus(study: Study, corpus: Corpus) -> dict[str, Any]:

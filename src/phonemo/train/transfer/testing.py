@@ -207,12 +207,18 @@ def counted(truth: Indices, answers: Indices, speakers: Names, classes: int) -> 
     return counts.astype(np.int64).reshape(len(names), classes, classes)
 
 
+def uas(tables: Counts | Floats) -> Floats:
+    """Compute the UA of each table of counts (..., emotion, emotion): (...,)."""
+    support = tables.sum(axis=-1)
+    present = support > 0
+    right = np.where(present, np.diagonal(tables, axis1=-2, axis2=-1), 0)
+    found: Floats = (right / np.maximum(support, 1)).sum(axis=-1) / present.sum(axis=-1)
+    return found
+
+
 def mean_ua(tables: Counts) -> float:
     """Return the mean UA over runs of counts (run, emotion, emotion)."""
-    support = tables.sum(axis=2)
-    present = support > 0
-    recalls = np.where(present, np.diagonal(tables, axis1=1, axis2=2), 0) / np.maximum(support, 1)
-    return float(np.mean(recalls.sum(axis=1) / present.sum(axis=1)))
+    return float(np.mean(uas(tables)))
 
 
 def mean_wa(tables: Counts) -> float:

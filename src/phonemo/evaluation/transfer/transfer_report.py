@@ -1,155 +1,20 @@
-"""Transfer studies: the schema of transfer.json, its section of RESULTS.md, terminal lines."""
+"""Transfer studies: their section of RESULTS.md, and their terminal lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from phonemo.evaluation.comparison_text import p_text
 from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain
-from phonemo.evaluation.metrics_schema import Count, Share
-
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _TransferModel(BaseModel):
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-
-class Spread(_TransferModel):
-    """A UA as a share."""
-
-    mean: Share
-    low: Share | None
-    """Lower end of the 95 % bootstrap interval over speakers; null for a single speaker."""
-    high: Share | None
-    sd: Amount | None
-    """Standard deviation over seeds and draws; null for a single run and a mean over corpora."""
-
-
-class ConditionScores(_TransferModel):
-    """Scores of one condition: single recordings, adapted by speaker, or adapted with pools."""
-
-    name: str
-    pool: Count | None
-    share: Share | None
-    """Share of one emotion in the pool, 0 for equal shares; null for randomly drawn pools."""
-    runs: Count
-    ua: Spread
-    wa: Share
-    recalls: dict[str, Share] = Field(default_factory=dict)
-    coverage: Share
-    """Share of answers given at the threshold fitted on other corpora."""
-    error: Share | None
-    """Share of wrong ones among them; null where none was given."""
-    ece: Share
-
-
-class Pick(_TransferModel):
-    """The hyperparameters selected in nested tests with one seed."""
-
-    seed: int
-    score: Share | None
-    choice: dict[str, Any]
-
-
-class Fit(_TransferModel):
-    """Temperature and threshold of one seed."""
-
-    seed: int
-    adapted: bool
-    temperature: Amount
-    abstain_below: Share
-    utterances: Count
-
-
-class LeftOutCorpus(_TransferModel):
-    """One system on one corpus that it was not trained on."""
-
-    left_out: str
-    seeds: tuple[int, ...] = Field(min_length=1)
-    unlabelled: bool
-    """Whether its network was pretrained on the corpus, without labels."""
-    utterances: Count
-    speakers: Count
-    picked: tuple[Pick, ...]
-    combinations: Count
-    calibration: tuple[Fit, ...]
-    conditions: tuple[ConditionScores, ...] = Field(min_length=1)
-
-
-class SystemScore(_TransferModel):
-    """One system on every left-out corpus, and the mean."""
-
-    name: str
-    config: str
-    corpora: tuple[LeftOutCorpus, ...] = Field(min_length=1)
-    mean: tuple[ConditionScores, ...]
-    """Over the averaged corpora; empty where one is not finished."""
-
-
-class CorpusFacts(_TransferModel):
-    """A corpus of the study."""
-
-    name: str
-    utterances: Count
-    speakers: Count
-    emotions: dict[str, Count]
-    left_out: bool
-
-
-class Frequent(_TransferModel):
-    """Hyperparameters, and the number of speakers they were selected for."""
-
-    speakers: Count
-    choice: dict[str, Any]
-
-
-class WithinScore(_TransferModel):
-    """Scores with the speakers of one corpus left out in turn, with or without a profile."""
-
-    ua: Spread
-    wa: Share
-    recalls: dict[str, Share]
-    picked: tuple[Frequent, ...]
-
-
-class Within(_TransferModel):
-    """One system within one corpus."""
-
-    system: str
-    corpus: str
-    labels: tuple[str, ...]
-    teachers: tuple[str, ...]
-    utterances: Count
-    speakers: Count
-    single: WithinScore
-    profile: WithinScore
-
-
-class Transfer(_TransferModel):
-    """The content of transfer.json."""
-
-    name: str
-    command: str
-    config: str
-    phonemo: str
-    labels: tuple[str, ...] = Field(min_length=2)
-    merge: dict[str, str]
-    emotion: str | None
-    """Emotion of the one-sided pools."""
-    seeds: tuple[int, ...]
-    draws: Count
-    risk: Share
-    select_by: tuple[str, ...]
-    averaged: tuple[str, ...]
-    unfinished: Count
-    """Number of cells that are not finished."""
-    corpora: tuple[CorpusFacts, ...]
-    systems: tuple[SystemScore, ...]
-    within: tuple[Within, ...] = ()
-
+from phonemo.evaluation.transfer.transfer_schema import (
+    ConditionScores,
+    Spread,
+    SystemDifference,
+    SystemScore,
+    Transfer,
+    Within,
+)
 
 _PREFACE = """\
 Each corpus is left out in turn; training and selection use the other corpora, each of which is left
@@ -183,6 +48,7 @@ def transfer_lines(found: Mapping[str, Any]) -> Iterator[str]:
             by_name = {condition.name: condition for condition in conditions}
             cells = [f"{_mean_text(by_name.get(name)):>16}" for name in names]
             yield f"  {f'{system.name}, {title}'.replace('*', ''):<34}" + "".join(cells)
+    yield from map(_difference_line, study.differences)
     for result in study.within:
         scores = f"single {_text(result.single.ua)}, with a profile {_text(result.profile.ua)}"
         yield f"  {result.system}, speakers of {result.corpus}: {scores}"
@@ -233,6 +99,9 @@ def _study(picture: str, study: Transfer) -> Iterator[str]:
             f"{plain(study.emotion or '')}:\n"
         )
         yield _table(study, size)
+    if study.differences:
+        yield _DIFFERENCES
+        yield markdown_table(_DIFFERENCE_HEADER, map(_difference_row, study.differences))
     yield f"Answers at the threshold that allows {per_cent(study.risk)} % wrong ones:\n"
     yield markdown_table(
         _SELECTIVE_HEADER,
@@ -336,6 +205,11 @@ def _mean_text(condition: ConditionScores | None) -> str:
     return "-" if condition is None else per_cent(condition.ua.mean)
 
 
+_DIFFERENCES = """\
+Systems compared, in points of UA: paired by recording, seed and pool; p from permutations of whole
+speakers, adjusted (Holm) for all means, and for all single corpora:
+"""
+_DIFFERENCE_HEADER = ("system", "against", "left out", "tested", "difference", "p", "p (Holm)")
 _SELECTIVE_HEADER = ("system", "left out", "tested", "answered %", "wrong among them %", "ECE %")
 _CHOICE_HEADER = ("system", "left out", "of", "UA % in nested tests", "choice")
 _WITHIN_HEADER = (
@@ -347,6 +221,30 @@ _WITHIN_HEADER = (
     "without",
     "with a profile",
 )
+
+
+def _difference_row(found: SystemDifference) -> tuple[str, ...]:
+    left_out = "**mean**" if found.left_out is None else plain(found.left_out)
+    values = (_points(found), *(_p(p) for p in (found.p, found.p_holm)))
+    names = (plain(found.system), plain(found.against), left_out, _column_title(found.condition))
+    return (*names, *values)
+
+
+def _difference_line(found: SystemDifference) -> str:
+    what = f"{found.system} against {found.against}, {found.left_out or 'mean'}, {found.condition}"
+    return f"  {what}: {_points(found)}, p {_p(found.p)}, adjusted {_p(found.p_holm)}"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else p_text(value)
+
+
+def _points(found: SystemDifference) -> str:
+    """The difference in points, with its interval."""
+    text = f"{100 * found.difference:+.1f}"
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
 
 
 def _selective_rows(study: Transfer, system: SystemScore) -> Iterator[tuple[str, ...]]:

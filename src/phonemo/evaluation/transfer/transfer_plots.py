@@ -12,13 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phonemo.evaluation.plots import BLUE, GREEN, GREY, ORANGE, VERMILION, make_figure, save_figure
-from phonemo.evaluation.transfer_report import (
-    ConditionScores,
-    SystemScore,
-    Transfer,
-    curve,
-    pool_sizes,
-)
+from phonemo.evaluation.transfer.transfer_report import curve, pool_sizes
+from phonemo.evaluation.transfer.transfer_schema import ConditionScores, SystemScore, Transfer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

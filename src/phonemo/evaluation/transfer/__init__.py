@@ -1,0 +1,1 @@
+"""Transfer studies: the schema of their results, tables and pictures."""
