@@ -17,6 +17,8 @@ from soaking.mix import KINDS, Target
 from soaking.processes import tree
 
 MOST_PAUSE_SECONDS, PATIENCE_SECONDS = 0.5, 60.0
+#: For a server on a busy machine.
+START_SECONDS = 300.0
 #: Most wrong outcomes that are reported.
 _MOST_ODD = 50
 #: A server without processor time for a request refuses it: "busy" in its answers.
@@ -38,9 +40,10 @@ class Server:
                 env={**os.environ, "TMPDIR": str(self.temporary)},
                 stdout=stream, stderr=stream, start_new_session=True,
             )  # fmt: skip
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + START_SECONDS
         while not (found := re.search(r"serving at http://.+:(\d+)/", self.said)):
             if self.process.poll() is not None or time.monotonic() > until:
+                self.process.kill()
                 raise SystemExit(f"the server does not start: {self.said}")
             time.sleep(0.05)
         self.port = int(found[1])
