@@ -269,15 +269,19 @@ def live_profile(to: Target, draw: random.Random) -> str:
 
 def decoder_killed(to: Target, draw: random.Random) -> str:
     """Kill one of the server's decoders."""
-    commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in tree(to.pid)[1:]}
-    decoders = [
-        pid
-        for pid, path in commands.items()
-        if b"phonemo.server.decoders.decoder_worker" in path.read_bytes()
-    ]
+    decoders = [pid for pid in tree(to.pid)[1:] if _is_decoder(pid)]
     if decoders:
-        os.kill(draw.choice(decoders), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it was lost meanwhile
+            os.kill(draw.choice(decoders), signal.SIGKILL)
     return "killed"
+
+
+def _is_decoder(pid: int) -> bool:
+    with contextlib.suppress(OSError):  # it has ended
+        return (
+            b"phonemo.server.decoders.decoder_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+    return False
 
 
 #: The function, its weight, and the allowed outcomes.
