@@ -76,6 +76,9 @@ demo: $(READY_LIGHT) ## recognize emotions and phonemes, without torch; FILE=my.
 	@$(INSTALL_LIGHT)
 	$(LIGHT)/bin/python examples/demo.py $(if $(FILE),"$(FILE)")
 
+# Some environments forbid bytecode; the tests start thousands of processes, and each would compile what it imports.
+test-light test-full test-agents test-lowest test-busy: export PYTHONDONTWRITEBYTECODE =
+
 test: test-light test-full ## run the tests: without torch, then all of them
 
 test-light: $(READY_LIGHT) ## run the base install's tests in an environment without torch
