@@ -11,8 +11,10 @@ import sys
 
 import pytest
 
+from phonemo.server import service as service_module
 from phonemo.server import uvicorn_server
 from phonemo.server.admission import Throttle
+from phonemo.server.app import create_app
 from phonemo.server.connections import protocols
 from phonemo.server.decoders import decoder_process
 from tests.server.asking import KIND, PATH, PATIENCE_SECONDS, connected, form, head, part, rest, wav
@@ -279,3 +281,36 @@ def test_what_a_warm_server_keeps_is_out_of_garbage_collection():
         assert gc.isenabled()
     finally:
         gc.unfreeze()
+
+
+def test_memory_is_returned_by_an_idle_server_and_now_and_then_by_a_busy_one(monkeypatch):
+    returned = []
+    monkeypatch.setattr(service_module, "release_memory", lambda: returned.append(1))
+    monkeypatch.setattr(service_module, "_IDLE_SECONDS", 0.001)
+    monkeypatch.setattr(service_module, "_BUSY_SECONDS", 0.003)
+
+    async def act():
+        service = create_app(settings(), {}).service
+        task = asyncio.ensure_future(service.return_memory())
+        await asyncio.sleep(0.05)
+        assert not returned, "nothing was done that could have left memory"
+        with service.admission.queue.slot("a client"):
+            await until_true(lambda: len(returned) == 1)  # busy, and past the time
+            with service.admission.queue.slot("another"):
+                await until_true(lambda: len(returned) == 2)
+        await asyncio.sleep(0.05)
+        assert len(returned) == 2, "idle, and nothing new was done"
+        monkeypatch.setattr(service_module, "_BUSY_SECONDS", 1e9)
+        with service.admission.queue.slot("a third"):
+            await asyncio.sleep(0.05)
+            assert len(returned) == 2, "busy, and the time is not over"
+        await until_true(lambda: len(returned) == 3)  # idle
+        task.cancel()
+
+    asyncio.run(act())
+
+
+async def until_true(condition):
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.001)

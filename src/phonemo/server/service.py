@@ -29,6 +29,8 @@ from phonemo.server.settings import ServeConfig, ServeLimits
 #: Longest pause between two attempts to warm up.
 _LONGEST_PAUSE_SECONDS = 30.0
 _IDLE_SECONDS = 2.0
+#: Of a server that does not become idle.
+_BUSY_SECONDS = 60.0
 
 log = logging.getLogger("phonemo.server")
 
@@ -105,12 +107,17 @@ class Service:
                 await asyncio.sleep(pause)
 
     async def return_memory(self) -> None:
-        """Return freed memory to the system whenever the server has become idle."""
-        returned = self.admission.total
+        """Return freed memory to the system when the server becomes idle, and now and then before.
+
+        A server that is never idle would keep what requests leave free between other blocks.
+        """
+        returned, busy = self.admission.total, 0.0
         while True:
             await asyncio.sleep(_IDLE_SECONDS)
-            if self.admission.is_idle and self.admission.total != returned:
-                returned = self.admission.total
+            busy += _IDLE_SECONDS
+            is_due = self.admission.is_idle or busy >= _BUSY_SECONDS
+            if is_due and self.admission.total != returned:
+                returned, busy = self.admission.total, 0.0
                 await asyncio.to_thread(release_memory)
 
     @property
