@@ -342,6 +342,30 @@ def test_a_process_that_died_while_idle_is_replaced_silently():
     assert not isinstance(found, tuple), found
 
 
+@LINUX
+def test_a_process_that_ends_before_its_upload_is_written_is_not_started_within_its_time(
+    monkeypatch,
+):
+    """The upload goes to another process, which has the time of a start."""
+    decode_once, opened = DecoderProcess.decode, []
+
+    def killed_before(process, upload, request):
+        if not opened:
+            opened.append(process)
+            process._process.kill()
+            process._process.wait()
+        before = process._process
+        try:
+            return decode_once(process, upload, request)
+        finally:
+            assert process._process is before
+
+    monkeypatch.setattr(DecoderProcess, "decode", killed_before)
+    found, lost = run(lambda found: decode(found, b"say"))
+    assert not isinstance(found, tuple), found
+    assert lost == ["crash"]
+
+
 # Who leaves ---------------------------------------------------------------------------------------
 
 

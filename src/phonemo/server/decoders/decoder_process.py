@@ -85,14 +85,18 @@ class DecoderProcess:
         return process
 
     def decode(self, upload: BinaryIO, request: Request) -> Frame:
-        """Decode an upload; return the reply.
+        """Decode an upload, after ``open``; return the reply.
+
+        A process that has ended meanwhile is not started again, which is no part of an upload's
+        time.
 
         Raises:
-            WorkerDiedError: the process ended, or its reply is invalid.
+            WorkerDiedError: the process ended or is not open, or its reply is invalid.
             ClientGoneError: the upload is closed.
-            OSError: the process cannot be started.
         """
-        process = self.open()
+        process = self._process
+        if process is None or not self.was_ready:
+            raise WorkerDiedError
         try:
             data = upload.read()
         except ValueError as error:  # of a closed file
