@@ -59,8 +59,8 @@ def plot_transfer(study: Transfer, path: Path) -> None:
 
 
 def digest_of_picture(study: Transfer) -> str:
-    """The digest stored in a picture of the study."""
-    return digest_of(f"{_VERSION} {study.model_dump_json()}")
+    """The digest stored in a picture of the study, which does not draw ``differences``."""
+    return digest_of(f"{_VERSION} {study.model_dump_json(exclude={'differences'})}")
 
 
 def is_current(study: Transfer, path: Path) -> bool:
