@@ -18,7 +18,7 @@ from phonemo.server.app import create_app
 from phonemo.server.connections import protocols
 from phonemo.server.decoders import decoder_process
 from tests.server.asking import KIND, PATH, PATIENCE_SECONDS, connected, form, head, part, rest, wav
-from tests.server.serving import Held, served, settings
+from tests.server.serving import Held, served, settings, until
 
 BODY = form(part("file", wav(), "clip.wav"))
 
@@ -295,22 +295,16 @@ def test_memory_is_returned_by_an_idle_server_and_now_and_then_by_a_busy_one(mon
         await asyncio.sleep(0.05)
         assert not returned, "nothing was done that could have left memory"
         with service.admission.queue.slot("a client"):
-            await until_true(lambda: len(returned) == 1)  # busy, and past the time
+            await asyncio.to_thread(until, lambda: len(returned) == 1)  # busy, and past the time
             with service.admission.queue.slot("another"):
-                await until_true(lambda: len(returned) == 2)
+                await asyncio.to_thread(until, lambda: len(returned) == 2)
         await asyncio.sleep(0.05)
         assert len(returned) == 2, "idle, and nothing new was done"
         monkeypatch.setattr(service_module, "_BUSY_SECONDS", 1e9)
         with service.admission.queue.slot("a third"):
             await asyncio.sleep(0.05)
             assert len(returned) == 2, "busy, and the time is not over"
-        await until_true(lambda: len(returned) == 3)  # idle
+        await asyncio.to_thread(until, lambda: len(returned) == 3)  # idle
         task.cancel()
 
     asyncio.run(act())
-
-
-async def until_true(condition):
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.001)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,7 @@ from phonemo.labels import LabelSet, label_set
 SWAPS = 10_000
 """Maximum number of speaker permutations; where fewer exist, all are used."""
 _Signs = npt.NDArray[np.bool_]
+Key = TypeVar("Key", bound=Hashable)
 #: Differences this close are equal up to rounding of sums in another order.
 _EQUAL = 1e-12
 #: The same for differences of sums in which speakers are swapped.
@@ -201,6 +203,12 @@ def holm(values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(values) - rank) * values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+def adjusted(differences: Mapping[Key, Difference]) -> dict[Key, float]:
+    """Adjust the p-values of a family of differences (``holm``); those without one are left out."""
+    values = {key: found.p for key, found in differences.items() if found.p is not None}
+    return dict(zip(values, holm(list(values.values())), strict=True))
 
 
 def _by_cluster(run: PredictionTable, clusters: Sequence[str]) -> Counts:

@@ -21,8 +21,8 @@ from phonemo.evaluation.ratings.rating_text import rating_text
 from phonemo.evaluation.significance import (
     Difference,
     EvaluatedRun,
+    adjusted,
     compare_read,
-    holm,
     read_run,
 )
 
@@ -187,21 +187,22 @@ def _arm_row(row: ArmScore, rated: bool) -> tuple[str, ...]:
         with_interval(row.ua),
         per_cent(row.per),
         per_cent(row.ece),
-        *_versus_cells(row.versus),
+        *versus_cells(row.versus),
         *([rating_text(row.ccc)] if rated else []),
         code(row.config),
     )
 
 
-def _versus_cells(versus: Versus | None) -> tuple[str, str, str]:
+def versus_cells(versus: Versus | None) -> tuple[str, str, str]:
+    """Return a table's cells: the difference in points with its interval, p, and adjusted p."""
     if versus is None:
         return "-", "-", "-"
     points = f"{100 * versus.difference:+.1f}"
     if versus.low is None or versus.high is None or versus.p is None:
         return points, "-", "-"
-    adjusted = "-" if versus.p_holm is None else p_text(versus.p_holm)
+    p_holm = "-" if versus.p_holm is None else p_text(versus.p_holm)
     interval = f"{100 * versus.low:+.1f} to {100 * versus.high:+.1f}"
-    return f"{points} ({interval})", p_text(versus.p), adjusted
+    return f"{points} ({interval})", p_text(versus.p), p_holm
 
 
 def _crossing_section(study: Crossing) -> Iterator[str]:
@@ -257,13 +258,10 @@ def table_rows(
     first = read_run(folders[baseline])
     others = {arm: read_run(folders[arm]) for arm in arms}
     differences = {arm: compare_read(first, run).main for arm, run in others.items()}
-    p_values = {
-        arm: difference.p for arm, difference in differences.items() if difference.p is not None
-    }
-    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    p_holm = adjusted(differences)
     rows = [_arm_data(baseline, changes[baseline], first)]
     for arm, run in others.items():
-        versus = _versus_data(differences[arm], adjusted.get(arm))
+        versus = versus_data(differences[arm], p_holm.get(arm))
         rows.append(_arm_data(arm, changes[arm], run) | {"versus": versus})
     return rows
 
@@ -320,13 +318,14 @@ def _dumped(score: Score | RatingScore | None) -> dict[str, Any] | None:
     return None if score is None else score.model_dump(mode="json")
 
 
-def _versus_data(difference: Difference, adjusted: float | None) -> dict[str, Any]:
+def versus_data(difference: Difference, p_holm: float | None) -> dict[str, Any]:
+    """Return the content of a Versus."""
     return {
         "difference": difference.difference,
         "low": difference.low,
         "high": difference.high,
         "p": difference.p,
-        "p_holm": adjusted,
+        "p_holm": p_holm,
     }
 
 

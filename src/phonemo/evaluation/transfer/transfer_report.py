@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from phonemo.evaluation.comparison_text import p_text
 from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain
+from phonemo.evaluation.studies import versus_cells
 from phonemo.evaluation.transfer.transfer_schema import (
     ConditionScores,
     Spread,
@@ -225,26 +225,14 @@ _WITHIN_HEADER = (
 
 def _difference_row(found: SystemDifference) -> tuple[str, ...]:
     left_out = "**mean**" if found.left_out is None else plain(found.left_out)
-    values = (_points(found), *(_p(p) for p in (found.p, found.p_holm)))
     names = (plain(found.system), plain(found.against), left_out, _column_title(found.condition))
-    return (*names, *values)
+    return (*names, *versus_cells(found))
 
 
 def _difference_line(found: SystemDifference) -> str:
     what = f"{found.system} against {found.against}, {found.left_out or 'mean'}, {found.condition}"
-    return f"  {what}: {_points(found)}, p {_p(found.p)}, adjusted {_p(found.p_holm)}"
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else p_text(value)
-
-
-def _points(found: SystemDifference) -> str:
-    """The difference in points, with its interval."""
-    text = f"{100 * found.difference:+.1f}"
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    points, p, p_holm = versus_cells(found)
+    return f"  {what}: {points}, p {p}, adjusted {p_holm}"
 
 
 def _selective_rows(study: Transfer, system: SystemScore) -> Iterator[tuple[str, ...]]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from phonemo.evaluation.metrics_schema import Count, Share
+from phonemo.evaluation.studies import Versus
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -126,8 +127,11 @@ class Within(_TransferModel):
     profile: WithinScore
 
 
-class SystemDifference(_TransferModel):
-    """One system against the study's first, paired by recording, seed and pool."""
+class SystemDifference(Versus):
+    """One system against the study's first, paired by recording, seed and pool.
+
+    p is adjusted for all means of the study, or for all its single corpora.
+    """
 
     system: str
     against: str
@@ -137,14 +141,6 @@ class SystemDifference(_TransferModel):
     first: Share
     """UA of the first system."""
     second: Share
-    difference: Annotated[float, Field(ge=-1, le=1)]
-    low: float | None
-    """Lower end of the 95 % bootstrap interval over speakers; null for a single speaker."""
-    high: float | None
-    p: Share | None
-    """Two-sided, from permutations of whole speakers."""
-    p_holm: Share | None
-    """Adjusted for all means of the study, or for all its single corpora."""
 
 
 class Transfer(_TransferModel):

@@ -118,30 +118,28 @@ class _JoinedHead:
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle, self._transport = cycle, cycle.transport
         self._head: bytes | None = None
-        self._is_sent = False
+        """Held until the body begins; empty since then."""
 
     def write(self, data: bytes) -> None:
         """Hold the head of the response; send it with what follows it."""
-        if self._is_sent or not self._cycle.response_started:  # the body, or 100 Continue
-            self._transport.write(data)
-        elif self._head is None:
+        if self._head is None and self._cycle.response_started:
             self._head = data
-        else:
-            self._send_head(data)
+        else:  # the body, or 100 Continue
+            self._send(data)
 
     def close(self) -> None:
         """Send what is held, then close the connection."""
-        if self._head is not None and not self._is_sent:
-            self._send_head(b"")
+        if self._head:
+            self._send(b"")
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def _send_head(self, data: bytes) -> None:
-        assert self._head is not None
-        self._is_sent = True
-        self._transport.write(self._head + data)
+    def _send(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._transport.write(data)
 
 
 class _JoinedWriteProtocol(_BoundedReadProtocol):

@@ -6,38 +6,26 @@ unit is the speaker, as in phonemo.evaluation.significance, within each corpus.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import accumulate, pairwise
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.evaluation.metrics import bootstrap_interval
-from phonemo.evaluation.significance import Difference, draw_swaps, holm
-from phonemo.train.transfer.testing import Counts, mean_ua, uas
+from phonemo.evaluation.significance import Difference, adjusted, draw_swaps
+from phonemo.evaluation.studies import versus_data
+from phonemo.train.transfer.corpora import Indices
+from phonemo.train.transfer.testing import Counts, mean_ua, resampled_interval, uas
 
 #: Two differences this close are equal up to rounding.
 _EQUAL = 1e-12
-_SAMPLES = 1000
 
 Pair = tuple[Counts, Counts]
 Floats = npt.NDArray[np.float64]
 #: Counts (run, speaker, emotion, emotion) by system, corpus and condition.
 Tables = Mapping[tuple[str, str, str], Counts]
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One system against the first one, on one corpus or on the mean over corpora."""
-
-    system: str
-    against: str
-    left_out: str | None
-    """None is the mean over corpora."""
-    condition: str
-    difference: Difference
+#: Differences by system, condition and corpus; None is the mean over corpora.
+Family = dict[tuple[str, str, str | None], Difference]
 
 
 def compare_systems(
@@ -55,18 +43,16 @@ def compare_systems(
         Differences with intervals and p-values. Holm's adjustment is over all means, and over all
         differences on single corpora.
     """
-    means, single = [], []
+    means: Family = {}
+    single: Family = {}
     for system in systems[1:]:
         for condition in conditions:
             pairs = _pairs(systems[0], system, corpora, condition, tables)
-            if pairs is None:
-                continue
-            ends = (system, systems[0])
             if len(pairs) > 1:
-                means.append(Compared(*ends, None, condition, paired_difference(pairs)))
-            for corpus, pair in zip(corpora, pairs, strict=True):
-                single.append(Compared(*ends, corpus, condition, paired_difference([pair])))
-    return [*_adjusted(means), *_adjusted(single)]
+                means[system, condition, None] = paired_difference(pairs)
+            for corpus, pair in zip(corpora, pairs, strict=False):  # no pair, or one for each
+                single[system, condition, corpus] = paired_difference([pair])
+    return [row for family in (means, single) for row in _rows(systems[0], family)]
 
 
 def paired_difference(pairs: Sequence[Pair]) -> Difference:
@@ -80,32 +66,38 @@ def paired_difference(pairs: Sequence[Pair]) -> Difference:
         share of permutations, of whole speakers, with a difference at least as large. None where a
         corpus has a single speaker.
     """
+
+    def score(number: int, speakers: Indices) -> float:
+        first, second = (mean_ua(counts[:, speakers].sum(axis=1)) for counts in pairs[number])
+        return second - first
+
     ours, theirs = (
         float(np.mean([mean_ua(pair[k].sum(axis=1)) for pair in pairs])) for k in (0, 1)
     )
-    if any(first.shape[1] < 2 for first, _ in pairs):
+    low, high = resampled_interval([first.shape[1] for first, _ in pairs], score)
+    if low is None:
         return Difference(ours, theirs, None, None, None)
-    low, high = _interval(pairs)
     return Difference(ours, theirs, low, high, _swapped_share(pairs, abs(theirs - ours)))
 
 
 def _pairs(
     first: str, second: str, corpora: Sequence[str], condition: str, tables: Tables
-) -> list[Pair] | None:
+) -> list[Pair]:
+    """The counts of both systems for each corpus; none if they are not paired on one of them."""
     pairs = []
     for corpus in corpora:
-        found = [tables.get((system, corpus, condition)) for system in (first, second)]
-        ours, theirs = found
+        ours, theirs = (tables.get((system, corpus, condition)) for system in (first, second))
         if ours is None or theirs is None or ours.shape != theirs.shape or not len(ours):
-            return None
+            return []
         pairs.append((ours, theirs))
     return pairs
 
 
 def _swapped_share(pairs: Sequence[Pair], observed: float) -> float:
     """Share of the permutations with a difference at least as large as the observed one."""
-    signs, _ = draw_swaps(sum(ours.shape[1] for ours, _ in pairs))
-    differences = np.mean([_swapped(pair, signs[:, part]) for pair, part in _parts(pairs)], axis=0)
+    sizes = [ours.shape[1] for ours, _ in pairs]
+    signs = np.split(draw_swaps(sum(sizes))[0], np.cumsum(sizes)[:-1], axis=1)
+    differences = np.mean([_swapped(*both) for both in zip(pairs, signs, strict=True)], axis=0)
     return float(np.mean(np.abs(differences) >= observed - _EQUAL))
 
 
@@ -118,38 +110,18 @@ def _swapped(pair: Pair, signs: npt.NDArray[np.bool_]) -> Floats:
     return found
 
 
-def _interval(pairs: Sequence[Pair]) -> tuple[float, float]:
-    """The 95 % interval of the difference by a bootstrap over the speakers of each corpus."""
-    parts = list(_parts(pairs))
-    owner = [str(number) for number, (pair, _) in enumerate(parts) for _ in range(pair[0].shape[1])]
-
-    def statistic(sample: npt.NDArray[np.int64]) -> float:
-        found = []
-        for pair, part in parts:
-            own = sample[(sample >= part.start) & (sample < part.stop)] - part.start
-            first, second = (mean_ua(counts[:, own].sum(axis=1)) for counts in pair)
-            found.append(second - first)
-        return float(np.mean(found))
-
-    names = [f"{number:06d}" for number in range(len(owner))]
-    drawn = bootstrap_interval(names, statistic, samples=_SAMPLES, strata=owner)
-    return drawn.low, drawn.high
-
-
-def _parts(pairs: Sequence[Pair]) -> Iterator[tuple[Pair, slice]]:
-    """Each corpus with the range of its speakers among all."""
-    ends = [0, *accumulate(ours.shape[1] for ours, _ in pairs)]
-    for pair, (start, stop) in zip(pairs, pairwise(ends), strict=True):
-        yield pair, slice(start, stop)
-
-
-def _adjusted(found: Sequence[Compared]) -> Iterator[dict[str, Any]]:
-    tested = [one for one in found if one.difference.p is not None]
-    adjusted = iter(holm([one.difference.p or 0.0 for one in tested]))
-    for one in found:
-        scores = asdict(one.difference) | {"difference": one.difference.difference}
-        p_holm = None if one.difference.p is None else next(adjusted)
-        facts = {
-            name: getattr(one, name) for name in ("system", "against", "left_out", "condition")
+def _rows(against: str, family: Family) -> list[dict[str, Any]]:
+    """The content of each SystemDifference of phonemo.evaluation.transfer.transfer_schema."""
+    p_holm = adjusted(family)
+    return [
+        {
+            "system": key[0],
+            "against": against,
+            "left_out": key[2],
+            "condition": key[1],
+            "first": found.first,
+            "second": found.second,
+            **versus_data(found, p_holm.get(key)),
         }
-        yield {**facts, **scores, "p_holm": p_holm}
+        for key, found in family.items()
+    ]

@@ -7,7 +7,7 @@ counts by speaker, from which scores and intervals are computed.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -255,19 +255,35 @@ def interval(
     Returns:
         Low and high; None if a corpus has a single speaker.
     """
-    if any(part.shape[1] < 2 for part in parts):
+
+    def score(number: int, speakers: Indices) -> float:
+        return mean_ua(parts[number][:, speakers].sum(axis=1))
+
+    return resampled_interval([part.shape[1] for part in parts], score, samples)
+
+
+def resampled_interval(
+    sizes: Sequence[int], score: Callable[[int, Indices], float], samples: int = 1000
+) -> tuple[float, float] | tuple[None, None]:
+    """Compute the 95 % interval of a mean over corpora by a bootstrap over speakers.
+
+    Args:
+        sizes: number of speakers of each corpus.
+        score: called with the number of a corpus, and indices of its speakers, some repeated.
+        samples: number of bootstrap samples.
+
+    Returns:
+        Low and high; None if a corpus has a single speaker.
+    """
+    if min(sizes) < 2:
         return None, None
-    sizes = [part.shape[1] for part in parts]
-    owner = np.repeat(np.arange(len(parts)), sizes)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
     first = np.cumsum([0, *sizes[:-1]])
     names = [f"{index:06d}" for index in range(len(owner))]
 
     def statistic(sample: Counts) -> float:
-        means = [
-            mean_ua(part[:, sample[owner[sample] == index] - first[index]].sum(axis=1))
-            for index, part in enumerate(parts)
-        ]
-        return float(np.mean(means))
+        parts = (sample[owner[sample] == number] - first[number] for number in range(len(sizes)))
+        return float(np.mean([score(number, part) for number, part in enumerate(parts)]))
 
     bootstrap = metrics.bootstrap_interval(
         names, statistic, samples=samples, strata=[str(index) for index in owner]
