@@ -6,19 +6,13 @@ Tests in tests/light are never skipped there for a missing package.
 
 from __future__ import annotations
 
-import os
+import tests.environment  # noqa: F401
 
-# Before numpy, torch or transformers are imported: threads do not speed up tiny tensors, and they
-# slow down two test processes on two cores.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["TRANSFORMERS_OFFLINE"] = "1"
-os.environ["MPLBACKEND"] = "agg"
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
+# isort: split
 import gc
 import importlib.abc
 import ipaddress
+import os
 import random
 import signal
 import socket

@@ -5,11 +5,10 @@ Needs cosmic-ray. A session is a file of cosmic-ray, whose own reports work on i
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import hashlib
 import json
-import os
-import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosmic_ray.commands.init import init
-from cosmic_ray.mutating import mutate_and_test, mutate_code
+from cosmic_ray.mutating import mutate_code, use_mutation
 from cosmic_ray.plugins import get_operator
-from cosmic_ray.testing import run_tests
 from cosmic_ray.work_db import WorkDB
-from cosmic_ray.work_item import TestOutcome, WorkItem, WorkResult
+from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkItem, WorkResult
 
 from tests.mutants.defended import DEFENDED
+from tests.mutants.forked_tests import ForkedTests
 from tests.mutants.rooms import ROOMS
 from tests.mutants.sample import Mutation, drawn, is_same
 
@@ -38,7 +37,7 @@ class Mutant:
 
     mutation: Mutation
     outcome: str
-    """killed, timeout, survived, or incompetent where the tests could not be run."""
+    """killed, timeout (which counts as killed) or survived."""
     diff: str
 
     @property
@@ -67,9 +66,7 @@ class Session:
         self.name, self._room = name, ROOMS[name]
         self._source = _FOLDER / name / "src"
         self._facts = _FOLDER / name / "facts.json"
-        tests = [f"tests/{one}" for one in self._room.tests]
-        words = [python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-        self._command = shlex.join(words)
+        self._python = python
         self._paths = [self._source / "phonemo" / one for one in self._room.sources]
         self._source.parent.mkdir(parents=True, exist_ok=True)
         self._db = WorkDB(str(_FOLDER / name / "session.sqlite"), WorkDB.Mode.create)
@@ -95,13 +92,14 @@ class Session:
         if not todo:
             return
         self._copy()
-        limit = self._limit()
-        for item in todo:
-            if time.monotonic() > end:
-                return
-            result = mutate_and_test(item.mutations, self._command, limit)
-            self._db.set_result(item.job_id, result)
-            yield self._mutant(item, result)
+        with self._tests() as tests:
+            limit = self._limit(tests)
+            for item in todo:
+                if time.monotonic() > end:
+                    return
+                result = self._result(item, tests, limit)
+                self._db.set_result(item.job_id, result)
+                yield self._mutant(item, result)
 
     def results(self, count: int, seed: int) -> list[Mutant]:
         """What is known of a sample."""
@@ -130,8 +128,6 @@ class Session:
         skip = shutil.ignore_patterns("models")
         shutil.copytree(ROOT / "src" / "phonemo", package, ignore=skip)
         (package / "models").symlink_to(ROOT / "src" / "phonemo" / "models")
-        os.environ["PYTHONPATH"] = str(self._source)
-        os.chdir(ROOT)
 
     def _prepare(self) -> None:
         """Begin anew where the modules have changed."""
@@ -142,19 +138,37 @@ class Session:
             init(self._paths, self._db, {})
             self._write_facts(digest=digest)
 
-    def _limit(self) -> float:
-        """Seconds for the tests of a mutant, from a run without one.
+    def _tests(self) -> ForkedTests:
+        files = [f"tests/{one}" for one in self._room.tests]
+        arguments = ["-q", "-x", "-p", "no:cacheprovider", *files]
+        return ForkedTests(self._python, ROOT, self._source, arguments)
+
+    def _limit(self, tests: ForkedTests) -> float:
+        """Seconds for the tests of a mutant, from the first run without one, which also imports.
 
         Raises:
-            SystemExit: the tests fail without any mutant.
+            SystemExit: the tests fail without any mutant, in the first run or in a fork after it.
         """
         began = time.monotonic()
-        outcome, output = run_tests(self._command, _BASELINE_SECONDS)
-        if outcome is not TestOutcome.SURVIVED:
-            raise SystemExit(f"{self.name}: the tests fail without any mutant\n{output[-3000:]}")
+        first = tests.run(_BASELINE_SECONDS)
         seconds = time.monotonic() - began
+        for run in (first, tests.run(_BASELINE_SECONDS)):
+            if run.status != 0:
+                raise SystemExit(f"{self.name}: the tests fail without any mutant\n{run.output}")
         self._write_facts(**self._read_facts() | {"baseline_seconds": round(seconds, 1)})
         return 20 + 5 * seconds
+
+    def _result(self, item: WorkItem, tests: ForkedTests, limit: float) -> WorkResult:
+        spec = item.mutations[0]
+        operator = get_operator(spec.operator_name)(**spec.operator_args)
+        with use_mutation(spec.module_path, operator, spec.occurrence) as (before, after):
+            run = tests.run(limit)
+        return WorkResult(
+            worker_outcome=WorkerOutcome.NORMAL,
+            output="timeout" if run.status is None else run.output,
+            test_outcome=TestOutcome.SURVIVED if run.status == 0 else TestOutcome.KILLED,
+            diff=_diff(before, after, spec.module_path.relative_to(self._source)),
+        )
 
     def _sample(self, count: int, seed: int) -> list[WorkItem]:
         items = {self._mutation(item): item for item in self._db.work_items}
@@ -172,11 +186,8 @@ class Session:
         return mutated is not None and not is_same(code, mutated)
 
     def _mutant(self, item: WorkItem, result: WorkResult) -> Mutant:
-        outcome = "incompetent"
-        if result.test_outcome in (TestOutcome.KILLED, TestOutcome.SURVIVED):
-            outcome = "timeout" if result.output == "timeout" else result.test_outcome.value
-        lines = (result.diff or "").replace(f"/{self._source.parent}", "").splitlines()[1:]
-        return Mutant(self._mutation(item), outcome, "\n".join(lines))
+        outcome = "timeout" if result.output == "timeout" else result.test_outcome.value
+        return Mutant(self._mutation(item), outcome, result.diff or "")
 
     def _mutation(self, item: WorkItem) -> Mutation:
         spec = item.mutations[0]
@@ -194,3 +205,9 @@ class Session:
 
 def _code(module: str) -> str:
     return (ROOT / "src" / "phonemo" / module).read_text(encoding="utf-8")
+
+
+def _diff(before: str, after: str, path: Path) -> str:
+    names = (f"a/src/{path}", f"b/src/{path}")
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
+    return "\n".join(lines)

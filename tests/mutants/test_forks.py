@@ -1,0 +1,77 @@
+"""Forks of one process see what is changed between them, and end alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.forked_tests import ForkedTests
+
+ROOT = Path(__file__).resolve().parents[2]
+_TEST = """
+import numpy
+from altered import value
+
+def test_value():
+    assert value() == 1
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "test_altered.py").write_text(_TEST, encoding="utf-8")
+    alter(tmp_path, "def value(): return 1")
+    return tmp_path
+
+
+@pytest.fixture
+def forked(source: Path):
+    arguments = ["-q", "-x", "-p", "no:cacheprovider", "--rootdir", str(source), str(source)]
+    with ForkedTests(sys.executable, ROOT, source, arguments) as tests:
+        assert tests.run(300).status == 0
+        yield tests
+
+
+def alter(folder: Path, code: str) -> None:
+    (folder / "altered.py").write_text(code, encoding="utf-8")
+
+
+def test_each_run_imports_the_changed_module_anew(forked, source):
+    assert forked.run(300).status == 0
+    alter(source, "def value(): return 2")
+    run = forked.run(300)
+    assert (run.status, "assert 2 == 1" in run.output) == (1, True)
+    alter(source, "def value(): return 1")
+    assert forked.run(300).status == 0
+
+
+def test_a_run_that_does_not_end_is_ended_at_its_limit(forked, source):
+    alter(source, "def value():\n    while True: pass")
+    assert forked.run(1).status is None
+    alter(source, "def value(): return 1")
+    assert forked.run(300).status == 0
+
+
+def test_a_run_that_a_signal_ends_does_not_end_the_others(forked, source):
+    alter(source, "import os, signal\ndef value(): os.kill(os.getpid(), signal.SIGKILL)")
+    assert forked.run(300).status == -9
+    alter(source, "def value(): return 1")
+    assert forked.run(300).status == 0
+
+
+def test_the_packages_are_imported_once_and_the_tests_modules_in_each_run(forked, source):
+    probe = "import sys\nmodules = set(sys.modules)\ndef value(): return {}"
+    alter(source, probe.format("int('numpy' in modules)"))
+    assert forked.run(300).status == 0
+    alter(source, probe.format("int('conftest' in modules or 'phonemo' in modules)"))
+    assert forked.run(300).status == 1
+
+
+def test_a_process_that_cannot_start_is_one_line(tmp_path: Path):
+    with (
+        ForkedTests(sys.executable, tmp_path, tmp_path, []) as tests,
+        pytest.raises(SystemExit, match="has ended"),
+    ):
+        tests.run(10)
