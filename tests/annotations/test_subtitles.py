@@ -94,7 +94,9 @@ def test_a_malformed_file_is_one_line(read, name, text, message):
 
 
 @pytest.mark.parametrize(("name", "write"), [("a.srt", srt), ("a.vtt", webvtt)])
-@pytest.mark.parametrize("speakers", [("Ann", "Bob"), (None, None), ("Ann", None)])
+@pytest.mark.parametrize(
+    "speakers", [("Ann", "Bob"), (None, None), ("Ann", None), ("--", "-- Bob --")]
+)
 @pytest.mark.parametrize("text", ["Well, no --> yes: <b>", None])
 def test_what_phonemo_writes_reads_back(read, name, write, speakers, text):
     segments = tuple(

@@ -84,7 +84,8 @@ def webvtt(name: str, found: Prediction) -> str:
     cues = ["WEBVTT\n"]
     for segment in segments_of(found):
         speaker = html.escape(source_name(segment), quote=False)
-        voice = f"<v {speaker}>" if speaker else ""
+        gap = " " if speaker.endswith("--") else ""  # an arrow would make it a time line
+        voice = f"<v {speaker}{gap}>" if speaker else ""
         text = html.escape(_labelled_text(segment), quote=False)
         cues.append(
             f"{_timestamp(segment.start, '.')} --> {_timestamp(segment.end, '.')}\n{voice}{text}\n"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from phonemo.errors import AudioError, UsageError
 
 MAX_CHANNELS = 64
@@ -47,3 +50,14 @@ def check_channel(name: str, channel: int, count: int) -> None:
         expected = f"expected a channel from 1 to {count}" if count > 1 else "expected channel 1"
         message = f"{name}: {expected}, got {channel}; choose another one, or mix"
         raise AudioError("invalid_channel", message)
+
+
+def mean_of_channels(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Mix float32 samples of (frame, channel) to (frame,).
+
+    The sum is in float64, so that the mean of identical channels equals each of them. Samples that
+    are not finite give others that are not, without a warning; the mixed audio is checked for them.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mono: npt.NDArray[np.float32] = block.mean(axis=1, dtype=np.float64).astype(np.float32)
+    return mono

@@ -14,6 +14,7 @@ import numpy as np
 
 from phonemo.audio import arrays
 from phonemo.audio.arrays import Block, validate_channels, validate_rate
+from phonemo.audio.channels import mean_of_channels
 from phonemo.audio.containers import Kind, sniff_format
 from phonemo.audio.formats.boxes import is_cut, lacks_index
 from phonemo.audio.formats.ffmpeg import (
@@ -180,7 +181,7 @@ def open_pipe(stream: BinaryIO, name: str = "stream") -> Iterator[tuple[int, Blo
             validate_channels(name, block.shape[1])
             decoded += len(block)
             if len(block):
-                yield frame.sample_rate, block.mean(axis=1, dtype=np.float64).astype(np.float32)
+                yield frame.sample_rate, mean_of_channels(block)
         pipe.raise_fault()
         if not decoded:
             advice = "send WebM, Ogg, AAC or a fragmented MP4"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.audio.channels import mean_of_channels
 from phonemo.audio.decode import Audio, Block
 
 Floats = npt.NDArray[np.float64]
@@ -63,7 +64,7 @@ class ChannelMixer:
         if self._channel is not None:
             yield block[:, self._channel - 1]
         elif self._count == 1:
-            yield _mean(block)
+            yield mean_of_channels(block)
         else:
             yield from self._push_mix(block)
 
@@ -97,7 +98,7 @@ class ChannelMixer:
 
     def _mixed(self, block: Block) -> Block:
         """The mean; where the channels of a part cancel each other, the loudest of them."""
-        mono = _mean(block)
+        mono = mean_of_channels(block)
         size = min(round(PART_SECONDS * self._rate), len(block)) if self._count > 1 else 0
         for first in range(0, len(block) if size else 0, size or 1):
             part = slice(first, first + size)
@@ -186,10 +187,3 @@ class ChannelRelation:
         lively = deviation >= LIVELY_DB
         limit = DIFFERENT * np.outer(deviation, deviation)
         return bool((covariance < limit)[lively][:, lively].any())
-
-
-def _mean(block: Block) -> Block:
-    with np.errstate(over="ignore", invalid="ignore"):
-        # in float64, so that the mean of identical channels equals each of them
-        mono: Block = block.mean(axis=1, dtype=np.float64).astype(np.float32)  # (frame,)
-    return mono

@@ -11,6 +11,7 @@ import numpy as np
 import soxr
 
 from phonemo.audio.arrays import Block
+from phonemo.audio.channels import mean_of_channels
 
 
 class BlockFitter:
@@ -29,7 +30,7 @@ class BlockFitter:
             if rate != self._rate:
                 self._stream = soxr.ResampleStream(rate, self._rate, self._channels)
         if block.shape[1] != self._channels:
-            block = np.repeat(block.mean(axis=1, keepdims=True), self._channels, axis=1)
+            block = np.repeat(mean_of_channels(block)[:, None], self._channels, axis=1)
         yield block if self._stream is None else self._resample(block, last=False)
 
     def finish(self) -> Iterator[Block]:

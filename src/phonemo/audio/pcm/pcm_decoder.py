@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from phonemo.audio.arrays import RATES, whole_rate
-from phonemo.audio.channels import MAX_CHANNELS
+from phonemo.audio.channels import MAX_CHANNELS, mean_of_channels
 from phonemo.audio.pcm.declaration import DeclarationCheck
 from phonemo.audio.pcm.encodings import ENCODINGS, Block, parse_encoding
 from phonemo.errors import UsageError
@@ -80,7 +80,4 @@ class PcmDecoder:
     def _mix(self, samples: Block) -> Block:
         if self.channels == 1:
             return samples
-        with np.errstate(over="ignore", invalid="ignore"):
-            frames = samples.reshape(-1, self.channels)
-            mono: Block = frames.mean(axis=1, dtype=np.float64).astype(np.float32)
-        return mono
+        return mean_of_channels(samples.reshape(-1, self.channels))
