@@ -15,6 +15,7 @@ from phonemo.model.heads import (
     BLANK_SHARE,
     HEADS,
     EmotionHead,
+    LinearDimensionHead,
     LinearHead,
     PhonemeHead,
     best_path,
@@ -58,6 +59,35 @@ def test_emotion_head_learns_everywhere() -> None:
     for name, parameter in head.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.any(), name
+
+
+def test_a_new_dimension_head_gives_about_the_middle() -> None:
+    torch.manual_seed(0)
+    head, vector = LinearDimensionHead(64, 3, 0.0).eval(), torch.randn(500, 64)
+    assert (head(vector) - 0.5).abs().max() < 0.25
+    assert head(torch.zeros(1, 64)).tolist() == [[0.5, 0.5, 0.5]]
+
+
+def test_dimensions_are_limited_to_their_scale_outside_of_training() -> None:
+    head = LinearDimensionHead(2, 3, 0.0)
+    with torch.no_grad():
+        head.linear.bias.copy_(torch.tensor([-2.0, 0.75, 3.0]))
+    given = torch.zeros(1, 2)
+    assert head(given).tolist() == [[-2.0, 0.75, 3.0]]
+    assert head.eval()(given).tolist() == [[0.0, 0.75, 1.0]]
+
+
+def test_a_head_without_emotions_says_so_and_gives_nothing() -> None:
+    for head in (EmotionHead(6, 0, 0.0), LinearHead(6, 0, 0.0)):
+        last = [layer for layer in head.modules() if isinstance(layer, torch.nn.Linear)][-1]
+        assert last.out_features == 0
+        assert head(torch.randn(3, 6)).shape == (3, 0)
+
+
+def test_the_hidden_layer_of_released_weights() -> None:
+    assert [parameter.shape[0] for parameter in EmotionHead(6, 4, 0.0).parameters()] == [
+        *(128, 128, 4, 4)
+    ]
 
 
 def test_phoneme_head_shape_and_dropout() -> None:

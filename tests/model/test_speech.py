@@ -40,6 +40,12 @@ def test_padding_is_not_speech_but_digital_silence_is():
     assert speech_frames(signal, mask, GRID).tolist() == [[True, True, False], [True, True, True]]
 
 
+def test_padding_has_no_effect():
+    spoken = _signal(1.0, -1.0, 10**-1.475, 10**-1.525, *[0.0] * 50)
+    mask = mask_of(torch.tensor([4]), 54)
+    assert speech_frames(spoken, mask, GRID)[0, :5].tolist() == [True, True, True, False, False]
+
+
 def test_level_has_no_effect():
     signal = _signal(0.5, 0.02, 0.0155, 0.3)
     mask = torch.ones(1, 4, dtype=torch.bool)

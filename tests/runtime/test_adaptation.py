@@ -187,6 +187,21 @@ def test_shares_and_mean_by_hand():
     np.testing.assert_array_equal(result.deviation, plain.deviation)
 
 
+def test_posteriors_are_those_of_half_the_logits():
+    """Of one step: logits of 2 and -2 count as 1 and -1 (a temperature of 2)."""
+    reference = replace(REFERENCE, em_iterations=1, bias=np.zeros(2))
+    column = np.flatnonzero(reference.weight[0] - reference.weight[1])[0]
+    unit = 4 / (reference.weight[0] - reference.weight[1])[column]
+    row = reference.centre.copy()
+    row[column] += unit * reference.spread[column]
+    share = (1 / (1 + np.exp(-2.0)) * 8 + 4 * 0.5) / 12
+    expected = moments(np.array([row] * 8), reference)
+    moved = expected.mean - expected.deviation * (
+        np.array([share - 0.5, 0.5 - share]) @ reference.class_means
+    )
+    np.testing.assert_allclose(estimate(np.array([row] * 8), reference).mean, moved)
+
+
 def test_it_departs_from_moments_by_a_mixture_of_class_means():
     reference, _, source = world(8, 3)
     rows, _ = source(50, [0.9, 0.1, 0, 0])

@@ -167,6 +167,18 @@ def test_a_recording_of_one_pass_has_one_vector(recognizer, conversation):
     np.testing.assert_array_equal(result.rows, [recognizer.vector_of(clip)])
 
 
+def test_channels_are_mixed_unless_they_are_split(recognizer, clips, tmp_path):
+    longest = max(map(len, clips[:2]))
+    sides = [np.pad(clip, (0, longest - len(clip))) for clip in clips[:2]]
+    soundfile.write(tmp_path / "call.wav", np.stack(sides, axis=1), RATE, subtype="FLOAT")
+    (mixed,) = recognizer.vectors([tmp_path / "call.wav"])
+    (split,) = recognizer.vectors([tmp_path / "call.wav"], channels="split")
+    np.testing.assert_allclose(
+        mixed.rows, [recognizer.vector_of(np.mean(sides, axis=0))], atol=1e-5
+    )
+    np.testing.assert_array_equal(split.rows, [recognizer.vector_of(side) for side in sides])
+
+
 def test_a_long_recording_counts_by_its_windows(recognizer, conversation):
     (result,) = recognizer.vectors([conversation], RATE)
     assert len(result.rows) == 12, "36 s in windows of 3 s that do not overlap"

@@ -72,6 +72,11 @@ def test_confidence_is_the_geometric_mean_over_the_own_frames():
     assert (phoneme.first, phoneme.last, phoneme.confidence) == (1, 1, pytest.approx(0.9))
 
 
+def test_confidence_is_at_most_one_whatever_was_rounded():
+    (phoneme,) = align(np.array([[-9.0, 1e-7], [-9.0, 2e-7]]), (1,))
+    assert phoneme.confidence == 1.0
+
+
 def test_a_repeated_phoneme_needs_a_blank_between():
     """The frame between is surely a, and yet it must be blank."""
     scores = posteriors("a", "a", "a")

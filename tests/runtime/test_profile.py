@@ -94,6 +94,7 @@ def changed(**values):
         (changed(count=2.5), "count"),
         (changed(count=True), "count"),
         (changed(count=10**400), "count"),
+        (changed(count=10**9 + 1), "expected a count from 1 to 1000000000"),
         (changed(seconds=-1), "seconds"),
         (changed(seconds=float("nan")), "seconds"),
         (changed(seconds="9"), "seconds"),
@@ -114,7 +115,7 @@ def changed(**values):
         (changed(deviation=[1.0, float("nan")]), "expected deviations"),
         (changed(deviation=["1", 2.0]), "expected deviations"),
         (changed(mean=[1.0] * 20_000, deviation=[1.0] * 20_000), "20000 means"),
-        (" " * (MAX_BYTES + 1), "expected a profile of at most"),
+        (" " * (MAX_BYTES + 1), "expected a profile of at most 1048576 bytes"),
     ],
 )
 def test_hostile_files(tmp_path, text, what):

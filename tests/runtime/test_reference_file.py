@@ -57,6 +57,8 @@ def test_a_radius_is_optional(radius):
         ({"weight": np.ones((2, 3), np.float32)}, "expected weight of shape"),
         ({"class_means": np.ones((3, 2), np.float32)}, "expected class_means of shape"),
         ({"centre": np.array([1, np.nan], np.float32)}, "expected finite numbers"),
+        ({"spread": np.array([1, np.inf], np.float32)}, "expected finite numbers"),
+        ({"weight": np.array([[1, 2], [3, -np.inf]], np.float32)}, "expected finite numbers"),
         ({"spread": np.array([1, 0], np.float32)}, "expected a spread above 0"),
         ({"spread": np.array([1, -1], np.float32)}, "expected a spread above 0"),
         ({"k_mean": np.float64(-1)}, "0 or more"),

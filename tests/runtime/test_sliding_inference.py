@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phonemo.annotations.prediction import PhonemeSpan
+from phonemo.audio import load_waveform
 from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.sliding import SlidingInference
 from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from phonemo.runtime.vad import EnergyVad
-from phonemo.runtime.windows import ClipScores
+from phonemo.runtime.windows import ClipScores, PredictOptions
 from tests.tiny_bundle import BUNDLE, make_clip
 
 RATE = 16_000
@@ -75,6 +77,27 @@ def test_every_phoneme_is_taken_once_and_in_time():
     hearing.finish()
     starts = [span.start for span in hearing.answer().spans]
     assert starts == pytest.approx([second + 0.4 for second in range(33)])
+
+
+@pytest.mark.parametrize("lacking", [0, 3])
+def test_spans_are_those_of_every_window_or_none(lacking):
+    calls = iter(range(100))
+
+    def recognize(samples: np.ndarray) -> ClipScores:
+        clip = pitch(samples)
+        return replace(clip, spans=None) if next(calls) == lacking else clip
+
+    hearing = SlidingInference(recognize, LABELS, EnergyVad(), window_seconds=4)
+    hearing.push(tone(33.5, 300))
+    hearing.finish()
+    assert hearing.answer().spans is None
+
+
+def test_decoded_audio_of_one_pass_has_a_timeline_only_if_chosen(recognizer, long_clip):
+    waveform = load_waveform((long_clip[12 * RATE : 32 * RATE], RATE))
+    plain = recognizer.predict_waveform(waveform)
+    chosen = recognizer.predict_waveform(waveform, PredictOptions(timeline=True))
+    assert len(plain.segments) == 1 < len(chosen.segments)
 
 
 def test_silence_is_reported():
