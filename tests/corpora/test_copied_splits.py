@@ -133,14 +133,17 @@ def test_copies_of_recordings_that_were_left_out_do_not_contradict_each_other():
 
 
 def test_near_copies_are_reported_with_their_parts_and_are_no_error():
-    near = (NearCopy("s0-0", "s0-1", 0.11), NearCopy("s1-0", "s5-0", 0.042))
+    near = (
+        *(NearCopy("s0-0", "s0-1", 0.11), NearCopy("s1-0", "s5-0", 0.042)),
+        NearCopy("s0-0", "s0-2", 0.12),
+    )
     copies = Copies(copied().digests, near=near)
     report = measure_leakage(corpus(), given_folds("speaker"), copies)
     assert report.copies.near == (
         "s1-0 = s5-0 (4.2 % of bits differ; train and test of f)",
-        "s0-0 = s0-1 (11 % of bits differ)",
+        *("s0-0 = s0-1 (11 % of bits differ)", "s0-0 = s0-2 (12 % of bits differ)"),
     )
-    assert "2 pairs of near-copies, 1 of them in test and another part" in "\n".join(lines(report))
+    assert "3 pairs of near-copies, 1 of them in test and another part" in "\n".join(lines(report))
 
 
 def test_recordings_that_were_not_compared_are_unknown_and_no_error():

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from phonemo.config import ProtocolConfig
 from phonemo.corpora import leakage
-from phonemo.corpora.groups import SplitGroup, _interleave_genders, choose_validation, unit_of
+from phonemo.corpora.groups import (
+    SplitGroup,
+    _interleave_genders,
+    choose_validation,
+    hold_out_speakers,
+    unit_of,
+)
 from phonemo.corpora.splits import AXES, Fold, make_split
 from phonemo.errors import LeakageError, ProtocolError
 from tests.corpora.tiny_manifests import manifests, parallel, scripted, utterance
@@ -134,6 +140,8 @@ def test_a_fold_that_leaks_cannot_be_made():
         Fold("f", train=("a", "b"), validation=("c",), test=("a",))
     with pytest.raises(LeakageError, match="c is in validation and in test"):
         Fold("f", train=("a", "b"), validation=("c",), test=("c",))
+    with pytest.raises(LeakageError, match="b is in train and in validation"):
+        Fold("f", train=("a", "b"), validation=("b",), test=("c",))
     with pytest.raises(ProtocolError, match="a is repeated in train"):
         Fold("f", train=("a", "b", "a"), validation=("c",), test=("d",))
 
@@ -296,6 +304,14 @@ def test_speaker_and_sentence_on_a_corpus_without_parallel_texts():
     rows = [utterance(f"u{n}", f"s{n}", transcript=f"text {n}") for n in range(5)]
     with pytest.raises(ProtocolError, match="no utterance is left for validation"):
         split(rows, "speaker-sentence")
+
+
+def test_speakers_who_are_held_out_rotate_without_overlap():
+    rows = [utterance(f"u{n}", f"s{n}") for n in range(6)]
+    turns = [hold_out_speakers(rows, turn, 2, seed=0) for turn in range(4)]
+    assert sorted(name for _, held in turns[:3] for name in held) == [row.id for row in rows]
+    assert turns[3] == turns[0]
+    assert all(sorted([*train, *held]) == [row.id for row in rows] for train, held in turns)
 
 
 def test_a_rare_gender_stands_in_the_middle_of_the_circle():

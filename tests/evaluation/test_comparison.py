@@ -143,6 +143,15 @@ def test_the_interval_is_the_bootstrap_over_speakers_of_the_difference():
     assert found.low < found.difference < found.high
 
 
+def test_disagreements_count_what_only_one_run_classified_correctly():
+    first, second = rows(1.0, speakers=2, each=3), rows(1.0, speakers=2, each=3)
+    for row in (second[0], second[1], first[2]):
+        row["label"] = "sadness" if row["truth"] == "anger" else "anger"
+        row["scores"] = dict.fromkeys(LABELS.names, 0.2) | {row["label"]: 0.6}
+    (found,) = compare(*(validate_rows(run, LABELS) for run in (first, second))).disagreements
+    assert (found.only_first, found.only_second) == (2, 1)
+
+
 def test_one_speaker_has_no_interval():
     ua = compare(answered(0.7, speakers=1), answered(0.8, speakers=1, draw=1)).scores["ua"]
     assert (ua.low, ua.high, ua.p) == (None, None, None)

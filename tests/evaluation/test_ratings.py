@@ -7,6 +7,7 @@ import pytest
 
 from phonemo.errors import ResultError
 from phonemo.evaluation.markdown import results_page, summary_table
+from phonemo.evaluation.metrics import bootstrap_interval
 from phonemo.evaluation.metrics_schema import Metrics, Results
 from phonemo.evaluation.ratings.concordance import ccc, moments_of, pearson, rmse
 from phonemo.evaluation.ratings.rating_plots import plot_dimensions
@@ -179,6 +180,24 @@ def test_the_better_of_two_runs_is_recognized():
     assert main.low > 0
     assert main.p == pytest.approx(2 / 16)  # of 16 ways to swap four speakers, two are as extreme
     assert set(found.scores) == {"ccc", "ccc_arousal", "ccc_valence"}
+
+
+def test_the_interval_of_concordance_is_the_bootstrap_over_speakers_of_the_difference():
+    first, second = make_rows(0.3, 1, seeds=(1,)), make_rows(0.2, 2, seeds=(1,))
+
+    def score(rows, chosen):
+        columns = [
+            [[rows[n][kind][name] for n in chosen] for kind in ("dimensions", "rated")]
+            for name in ("arousal", "valence")
+        ]
+        return np.mean([ccc(moments_of(*np.array(pair)).sum(axis=0)) for pair in columns])
+
+    expected = bootstrap_interval(
+        [row["speaker"] for row in first],
+        lambda chosen: score(second, chosen) - score(first, chosen),
+    )
+    main = with_dimensions(None, first, second).main
+    assert (main.low, main.high) == pytest.approx((expected.low, expected.high))
 
 
 def with_constant_valence(rows):

@@ -30,6 +30,15 @@ def test_the_loss_is_one_minus_the_metric():
     assert term.counts == {"dimensions": 17, "dimensions_absent": 4}
 
 
+def test_perfect_predictions_cost_nothing_and_can_be_trained_on():
+    predicted = TRUTH[[0, 3, 4, 5]].clone().requires_grad_()
+    term = ccc_term(predicted, predicted.detach())
+    value = term.of_sums(term.moments, processes=2).value
+    assert value.item() == pytest.approx(0.0, abs=1e-6)
+    value.backward()
+    assert predicted.grad.isfinite().all()
+
+
 def test_a_hand_computed_concordance():
     predicted, truth = torch.tensor([[0.2], [0.4], [0.6]]), torch.tensor([[0.1], [0.5], [0.9]])
     # means .4 and .5, variances .08/3 and .32/3, covariance .16/3

@@ -144,4 +144,64 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "_LOWEST = -1e4",
         "_LOWEST = - 9999.0",
     ): "any number far below a logarithm of a float32 will do",
+    (
+        "model/masks.py",
+        "means = nn.functional.avg_pool1d(square, grid.field_samples, grid.hop_samples)[:, 0]",
+        "means = nn.functional.avg_pool1d(square, grid.field_samples, grid.hop_samples)[:, -1]",
+    ): "there is one channel",
+    (
+        "model/masks.py",
+        "speech: Tensor = (power >= reference[:, None] * 10 ** (-RANGE_DB / 10)) & mask",
+        "speech: Tensor = (power >= reference[:, None] * 10 ** (-RANGE_DB // 10)) & mask",
+    ): "the range is a multiple of 10 dB",
+    (
+        "runtime/sliding.py",
+        "abstain_below: float = 0.0,",
+        "abstain_below: float = -1.0,",
+    ): "no score is below either",
+    (
+        "runtime/sliding.py",
+        "no_speech = self._weight == 0",
+        "no_speech = self._weight <= 0",
+    ): "a sum of seconds is never negative",
+    (
+        "runtime/windows.py",
+        "covered = 0 if self._start == 0 else self._start + self.hop",
+        "covered = 0 if self._start <= 0 else self._start + self.hop",
+    ): "a position is never negative",
+    (
+        "runtime/windows.py",
+        "if self.samples < self._start + 2 * self.hop:",
+        "if self.samples < self._start + 2 - self.hop:",
+    ): "it only saves joining the pieces; the loop below decides whether a window is complete",
+    (
+        "corpora/given_split.py",
+        'leaky = protocol.name == "given-leaky"',
+        'leaky = protocol.name >= "given-leaky"',
+    ): "the other protocol of given splits, given, sorts before it",
+    (
+        "corpora/groups.py",
+        "if len(units) < len(values):",
+        "if len(units) != len(values):",
+    ): "the units are those of some of the utterances",
+    (
+        "corpora/splits.py",
+        'role = {(number + n) % count: "validation" for n in range(1, protocol.validation_units + 1)}',  # noqa: E501
+        'role = {(number + n) % count: "validation" for n in range( 0, protocol.validation_units + 1)}',  # noqa: E501
+    ): "the next line makes the part of that number the test part",
+    (
+        "model/losses.py",
+        "if size > 0:",
+        "if size != 0:",
+    ): "a number of utterances is never negative",
+    (
+        "runtime/phonemes/attribution.py",
+        "_MOST_FEATURES = 2_000_000",
+        "_MOST_FEATURES = 2000001",
+    ): "a bound of memory, which changes no result",
+    (
+        "corpora/leakage.py",
+        "same=tuple(titles[ids[0]] for ids in groups),",
+        "same=tuple(titles[ids[ -1]] for ids in groups),",
+    ): "all copies of a recording have the same title",
 }

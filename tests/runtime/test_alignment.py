@@ -121,6 +121,7 @@ def test_impossible_phonemes_are_aligned_with_zero_confidence():
         ([[1.0, -2.0]], (1,), 0, "log-softmax"),
         ([[math.nan, -1.0]], (1,), 0, "NaN"),
         ([-1.0, -1.0], (1,), 0, r"shape \(2,\)"),
+        ([[[-1.0], [-1.0]]], (1,), 0, r"shape \(1, 2, 1\)"),
         ([[-1.0, -1.0]], (1,), 2, "blank 2"),
         ([[-1.0, -1.0]], (2,), 0, "from 0 to 1 without the blank 0, got 2"),
         ([[-1.0, -1.0]], (-1,), 0, "without the blank 0, got -1"),

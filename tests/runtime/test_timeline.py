@@ -98,6 +98,24 @@ def test_little_speech_at_the_edge_of_a_cell_is_no_segment(speech, opinions, exp
     assert [row[:3] for row in result] == expected
 
 
+@pytest.mark.parametrize(("pause", "end"), [(511, 3 * HOP), (512, 3 * HOP - 512), (600, 47_400)])
+def test_a_segment_reaches_the_next_one_within_a_chunk_of_voice_activity(pause, end):
+    def extent(start, stop):
+        return start, stop - pause if stop == 3 * HOP else stop
+
+    result, _ = run_timeline([ANGER, ANGER, NEUTRAL, NEUTRAL], 5 * HOP, extent, smoothing=0)
+    assert [row[:3] for row in result] == [(0, end / HOP, "anger"), (3, 5, "neutral")]
+
+
+@pytest.mark.parametrize(("pause", "segments"), [(HOP, 1), (HOP + 1, 2)])
+def test_a_pause_of_more_than_a_second_ends_a_segment(pause, segments):
+    def extent(start, stop):
+        return {0: (0, HOP // 2), HOP: (HOP // 2 + pause, 2 * HOP)}.get(start, (start, stop))
+
+    result, _ = run_timeline([ANGER] * 3, 4 * HOP, extent)
+    assert len(result) == segments
+
+
 def test_segments_of_continuous_speech_are_contiguous():
     """A cell may end within a chunk of 32 ms of voice activity."""
 
