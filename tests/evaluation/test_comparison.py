@@ -255,6 +255,15 @@ def test_different_runs_are_rejected_in_one_line(tmp_path, no_intervals, more, w
     assert words in str(done.exception)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_runs_with_other_emotions_are_not_compared(tmp_path, no_intervals, turned):
+    folders = [write_run(tmp_path / name, rows(0.7)) for name in ("one", "two")]
+    for path in (tmp_path / "two").iterdir():
+        path.write_text(path.read_text(encoding="utf-8").replace("sadness", "surprise"), "utf-8")
+    done = CliRunner().invoke(app, ["compare", *(reversed(folders) if turned else folders)])
+    assert "expected runs with the same emotions, got anger, neutral, s" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

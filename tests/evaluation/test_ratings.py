@@ -200,6 +200,15 @@ def test_the_interval_of_concordance_is_the_bootstrap_over_speakers_of_the_diffe
     assert (main.low, main.high) == pytest.approx((expected.low, expected.high))
 
 
+@pytest.mark.parametrize("speakers", [1, 2])
+def test_concordance_has_an_interval_from_two_speakers_on(speakers):
+    runs = [make_rows(noise, 1) for noise in (0.3, 0.02)]
+    for row in (row for rows in runs for row in rows):
+        row["speaker"] = f"s{int(row['speaker'][1:]) % speakers}"
+    main = with_dimensions(None, *runs).main
+    assert [value is not None for value in (main.low, main.high, main.p)] == [speakers > 1] * 3
+
+
 def with_constant_valence(rows):
     return [{**row, "rated": {**row["rated"], "valence": 0.5}} for row in rows]
 
