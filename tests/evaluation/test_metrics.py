@@ -214,6 +214,19 @@ def test_nll_and_brier_equal_scikit_learn_s() -> None:
     assert calibration.brier == pytest.approx(sum(each))
 
 
+def test_scores_with_a_rounded_sum_are_normalized() -> None:
+    found = metrics.calibration([[0.7993, 0.1999]], [0])
+    assert found.nll == pytest.approx(-math.log(0.7993 / 0.9992))
+
+
+def test_speakers_of_one_utterance_have_an_interval_within_their_corpora() -> None:
+    values = np.array([0.0, 0.0, 1.0, 1.0])
+    interval = metrics.bootstrap_interval(
+        list("abcd"), lambda rows: float(values[rows].mean()), strata=list("xxyy")
+    )
+    assert (interval.low, interval.high) == (0.5, 0.5)
+
+
 def test_bins_equal_scikit_learn_s_calibration_curve() -> None:
     twin = pytest.importorskip("sklearn.calibration", reason="needs scikit-learn as the twin")
     random = np.random.default_rng(4)
@@ -246,6 +259,7 @@ def test_one_utterance_a_speaker_equals_scipy_s_bootstrap() -> None:
     [
         (lambda: metrics.score_emotions([], [], 2), "truth is empty"),
         (lambda: metrics.confusion_matrix([0, 1], [0], 2), "2 true and 1 predicted"),
+        (lambda: metrics.confusion_matrix([0], [0, 1], 2), "1 true and 2 predicted"),
         (
             lambda: metrics.confusion_matrix([0, 2], [0, 1], 2),
             "expected classes from 0 to 1 in truth, got 2",
@@ -267,6 +281,7 @@ def test_one_utterance_a_speaker_equals_scipy_s_bootstrap() -> None:
         (lambda: metrics.calibration(np.zeros((0, 2)), []), "(utterance, emotion)"),
         (lambda: metrics.calibration([[0.5, 0.5]], [0, 1]), "got 1 rows and 2 labels"),
         (lambda: metrics.calibration([[0.5, 0.6]], [0]), "got 1.1 in row 0"),
+        (lambda: metrics.calibration([[0.5, 0.3], [0.1, 0.1]], [0, 0]), "got 0.2 in row 1"),
         (lambda: metrics.calibration([[float("nan"), 1.0]], [0]), "NaN"),
         (lambda: metrics.calibration([[-0.5, 1.5]], [0]), "negative"),
         (lambda: metrics.bootstrap_interval(["a", "a"], len), "at least two speakers"),

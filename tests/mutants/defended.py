@@ -209,4 +209,14 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "signs[0] = False # the observed labeling is one of the permutations (Phipson and Smyth 2010)",  # noqa: E501
         "signs[0] = True # the observed labeling is one of the permutations (Phipson and Smyth 2010)",  # noqa: E501
     ): "with all speakers exchanged the difference is the same, negated",
+    (
+        "evaluation/metrics.py",
+        "upper = np.arange(1, bins + 1) / bins",
+        "upper = np.arange(1, bins ** 1) / bins",
+    ): "what is above all bounds is in the last bin",
+    (
+        "evaluation/calibration.py",
+        "total = np.log(np.exp(scaled - highest).sum(axis=1)) + highest[:, 0]",
+        "total = np.log(np.exp(scaled - highest).sum(axis=1)) + highest[:, -1]",
+    ): "there is one column",
 }
