@@ -51,7 +51,7 @@ help: ## show this list
 	@echo "  TORCH           the torch to install first; now: $(TORCH)"
 	@echo "  PIP_TORCH_ARGS  options of pip for torch: if pip would install a CUDA build of several GB,"
 	@echo "                  use --index-url with PyTorch's CPU index"
-	@echo "  WORKERS         test processes; now: $(WORKERS)"
+	@echo "  WORKERS         test processes, or rooms of mutants at a time; now: $(WORKERS)"
 	@echo "  MINUTES         how long to fuzz, to soak or to run mutants; now: $(MINUTES)"
 	@echo "  ROOM            whose mutants to run, as in tests/mutants/rooms.py; all without it"
 	@echo "  SAMPLE, SEED    how many mutants a room, and which; now: $(SAMPLE), $(SEED)"
@@ -128,7 +128,7 @@ fuzz: $(FUZZ)/ready ## fuzz all readers of files and messages for MINUTES; FUZZ_
 
 mutants: $(READY) $(MUTANTS)/ready ## break SAMPLE lines of a ROOM on purpose, and list what no test notices; a second run continues
 	OMP_NUM_THREADS=1 $(MUTANTS)/bin/python -m tests.mutants.run $(ROOM) --python $(BIN)/python \
-	  --sample $(SAMPLE) --seed $(SEED) --minutes $(MINUTES) $(ARGS)
+	  --sample $(SAMPLE) --seed $(SEED) --workers $(WORKERS) --minutes $(MINUTES) $(ARGS)
 
 fuzz-http: $(READY) $(FUZZ)/ready ## run schemathesis on the server's OpenAPI description
 	$(BIN)/python -m tests.server.fuzz $(FUZZ)/bin/schemathesis

@@ -55,15 +55,18 @@ def _run(
     child = os.fork()
     if child == 0:
         _test(arguments, output, names)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+    end, ended = time.monotonic() + seconds, 0
+    try:
+        while time.monotonic() < end:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.02)
+        return None
+    finally:
+        if not ended:  # at its limit, or by Ctrl-C, which does not reach its group
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def _test(arguments: Sequence[str], output: IO[bytes], names: IO[bytes]) -> None:
@@ -113,4 +116,5 @@ def _end_of(file: IO[bytes]) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with contextlib.suppress(KeyboardInterrupt):
+        main(sys.argv[1:])

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.mutants.rooms import ROOMS
 from tests.mutants.sample import wilson
@@ -21,22 +22,40 @@ _COLUMNS = ("room", "mutants", "killed", "by time", "survived", "defended", "sha
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the rooms, and report survivors and the share of killed mutants."""
-    options = _parser().parse_args(words)
+    parser = _parser()
+    options = parser.parse_args(words)
+    rooms = options.rooms or list(ROOMS)
+    if unknown := [name for name in rooms if name not in ROOMS]:
+        parser.error(f"expected rooms among {', '.join(ROOMS)}, got {', '.join(unknown)}")
+    if not options.report:
+        _run_all(rooms, options)
+    return _report(
+        {
+            name: Session(name, options.python).results(options.sample, options.seed)
+            for name in rooms
+        }
+    )
+
+
+def _run_all(rooms: Sequence[str], options: argparse.Namespace) -> None:
+    """Run some rooms at a time, each in a thread with a session and a test process of its own."""
     end = time.monotonic() + 60 * options.minutes
-    found: dict[str, list[Mutant]] = {}
-    for name in options.rooms or ROOMS:
-        session = Session(name, options.python)
-        if options.again:
-            session.forget_survivors()
-        if not options.report:
-            _run(session, options, end - time.monotonic())
-        found[name] = session.results(options.sample, options.seed)
-    return _report(found)
+    with ThreadPoolExecutor(options.workers) as pool:
+        runs = [pool.submit(_run, name, options, end) for name in rooms]
+        try:
+            for run in runs:
+                run.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _run(session: Session, options: argparse.Namespace, seconds: float) -> None:
-    for mutant in session.run(options.sample, options.seed, seconds):
-        print(f"{session.name}: {_place(mutant)}: {mutant.outcome}", flush=True)
+def _run(name: str, options: argparse.Namespace, end: float) -> None:
+    session = Session(name, options.python)
+    if options.again:
+        session.forget_survivors()
+    for mutant in session.run(options.sample, options.seed, end - time.monotonic()):
+        print(f"{name}: {_place(mutant)}: {mutant.outcome}", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--python", default=str(ROOT / ".venv" / "bin" / "python"))
     parser.add_argument("--sample", type=int, default=40, help="mutants for each room")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="rooms at a time")
     parser.add_argument("--minutes", type=float, default=60.0, help="begin nothing new after that")
     parser.add_argument("--again", action="store_true", help="run survivors again")
     parser.add_argument("--report", action="store_true", help="run nothing")
@@ -80,4 +100,7 @@ def _place(mutant: Mutant) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command continues")
