@@ -198,7 +198,11 @@ def read_npz(content: bytes, names: Iterable[str], most_bytes: int) -> dict[str,
         if size > most_bytes:
             raise ValueError(f"{size} bytes when unpacked")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
+            found = {name: arrays[name] for name in names}
+        for name, array in found.items():
+            if not isinstance(array, np.ndarray):  # numpy gives the bytes of a damaged header
+                raise ValueError(f"{name} is no array")
+        return found
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for damaged files
         raise ValueError(f"no readable numpy archive ({type(error).__name__})") from error
 

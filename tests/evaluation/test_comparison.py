@@ -144,12 +144,12 @@ def test_the_interval_is_the_bootstrap_over_speakers_of_the_difference():
 
 
 def test_disagreements_count_what_only_one_run_classified_correctly():
-    first, second = rows(1.0, speakers=2, each=3), rows(1.0, speakers=2, each=3)
-    for row in (second[0], second[1], first[2]):
+    first, second = (rows(1.0, speakers=2, each=3, seeds=(1, 2)) for _ in range(2))
+    for row in (second[0], second[1], first[2], first[-1]):
         row["label"] = "sadness" if row["truth"] == "anger" else "anger"
         row["scores"] = dict.fromkeys(LABELS.names, 0.2) | {row["label"]: 0.6}
-    (found,) = compare(*(validate_rows(run, LABELS) for run in (first, second))).disagreements
-    assert (found.only_first, found.only_second) == (2, 1)
+    found = compare(*(validate_rows(run, LABELS) for run in (first, second))).disagreements
+    assert [(one.only_first, one.only_second) for one in found] == [(2, 1), (0, 1)]
 
 
 def test_one_speaker_has_no_interval():

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from phonemo.errors import ProtocolError, ResultError
+from phonemo.errors import ProtocolError, ResultError, RunError
 from phonemo.evaluation.html import embedding_map as maps
 from phonemo.evaluation.html.run_page import most_confident_errors, write_page
 from phonemo.runtime.bundle import weights_of
@@ -195,6 +195,21 @@ def test_an_invalid_run_folder_is_rejected_in_one_line(run, name):
     with pytest.raises(ResultError, match="expected a finished run") as caught:
         write_page(run)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["cut", "archive", "whole numbers"])
+def test_damaged_vectors_are_named_in_one_line(run, damage):
+    path = next(run.glob("seed-*/*/vectors.npy"))
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    elif damage == "archive":
+        with path.open("wb") as stream:
+            np.savez(stream, vectors=np.ones((3, 2)))
+    else:
+        np.save(path, np.ones((3, 2), np.int64))
+    with pytest.raises(RunError, match="expected an array of floats") as caught:
+        write_page(run)
+    assert path.name in str(caught.value)
 
 
 def test_the_hardest_clips_are_confident_errors_of_all_kinds():

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import MissingExtraError
+from phonemo.evaluation.fold_vectors import read_vectors
 from phonemo.files import loads_json_lines
 
 Points = npt.NDArray[np.float64]
@@ -117,12 +118,11 @@ def _share_embedding(cells: Sequence[Path]) -> bool:
 
 
 def _read_cell(cell: Path) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
-    path = cell / "vectors.npy"
-    if not path.is_file():
+    vectors = read_vectors(cell)
+    if vectors is None:
         return None
-    vectors = np.load(path, allow_pickle=False).astype(np.float32)
     rows = loads_json_lines((cell / "predictions.jsonl").read_text(encoding="utf-8"))
-    return (rows, vectors) if len(rows) == len(vectors) else None
+    return (rows, vectors.astype(np.float32)) if len(rows) == len(vectors) else None
 
 
 def subsample(

@@ -16,6 +16,7 @@ import torch
 from transformers import TrainerCallback, TrainerState
 
 from phonemo.evaluation.calibration import UNCALIBRATED, TemperatureScaling
+from phonemo.evaluation.fold_vectors import VECTORS
 from phonemo.files import CHECKSUMS, sha256_of, write_json, write_rows
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
@@ -51,8 +52,6 @@ from phonemo.train.model_folder import load_trained, save_trained
 from phonemo.train.provenance import Provenance, ancestors, provenance_from
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 
-#: The vectors of a cell's predictions, (utterance, feature) in half precision.
-VECTORS = "vectors.npy"
 #: The settings of a cell that was fitted from a start.
 PRIOR = "prior.json"
 #: A map of more points would not show more.

@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from phonemo.config import RunConfig
 from phonemo.evaluation import metrics
+from phonemo.evaluation.fold_vectors import read_vectors
 from phonemo.evaluation.prediction_rows import read_predictions
 from phonemo.files import loads_json
 from phonemo.runtime.adaptation.statistics import Reference, adapt_logits, logits_of
-from phonemo.train.experiments.fold import PRIOR, VECTORS
+from phonemo.train.experiments.fold import PRIOR
 from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import load_trained
 
@@ -93,12 +94,11 @@ def own_profiles(config: RunConfig) -> OwnProfiles:
 
 def _predict_cell(cell: Path) -> _CellPredictions | None:
     """Predict one fold; None if its head does not support profiles or its vectors are missing."""
-    path, trained = cell / VECTORS, load_trained(cell / "model")
+    trained, stored = load_trained(cell / "model"), read_vectors(cell)
     reference = reference_of(trained.model)
-    if reference is None or not path.is_file():
+    if reference is None or stored is None:
         return None
-    rows = read_predictions(cell / "predictions.jsonl")
-    vectors = np.load(path, allow_pickle=False).astype(np.float64)
+    rows, vectors = read_predictions(cell / "predictions.jsonl"), stored.astype(np.float64)
     labeled = [index for index, row in enumerate(rows) if row["truth"] is not None]
     if not labeled:
         return None
