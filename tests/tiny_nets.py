@@ -43,9 +43,10 @@ KINDS: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
-def make_network(kind: str) -> torch.nn.Module:
+def make_network(kind: str, **changes: object) -> torch.nn.Module:
     """A random encoder of this kind, in evaluation mode, with large weights."""
     model_type, settings = KINDS[kind]
+    settings = settings | changes
     torch.manual_seed(7)
     network = AutoModel.from_config(AutoConfig.for_model(model_type, **(_SHAPE | settings)))
     with torch.no_grad():
@@ -57,9 +58,9 @@ def make_network(kind: str) -> torch.nn.Module:
     return network.eval()
 
 
-def make_backbone_folder(folder: Path, kind: str = "wav2vec2-layer") -> Path:
+def make_backbone_folder(folder: Path, kind: str = "wav2vec2-layer", **changes: object) -> Path:
     """Save such an encoder as a folder that transformers can open."""
-    make_network(kind).save_pretrained(folder)
+    make_network(kind, **changes).save_pretrained(folder)
     preprocessor = {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,
