@@ -1,4 +1,4 @@
-"""The process of tests.mutants.forks, seen from the side that asks it for runs."""
+"""Starts the process of tests.mutants.forks, and gets runs of the tests from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Run:
 
 
 class ForkedTests:
-    """Runs tests, as often as it is told; a context manager, which ends the process.
+    """Runs the same tests again and again, until it is closed.
 
     Args:
         python: an interpreter of the tests' environment.
@@ -42,15 +41,8 @@ class ForkedTests:
             env=environment,
         )
 
-    def __enter__(self) -> ForkedTests:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the process, once the present run has ended."""
         self._process.communicate()
 
     def run(self, seconds: float) -> Run:

@@ -36,7 +36,7 @@ _INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib",
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Answer one line after the other, until standard input ends."""
+    """Run the tests once for each line of standard input."""
     imported = False
     for line in sys.stdin:
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as names:

@@ -12,6 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +93,7 @@ class Session:
         if not todo:
             return
         self._copy()
-        with self._tests() as tests:
+        with closing(self._tests()) as tests:
             limit = self._limit(tests)
             for item in todo:
                 if time.monotonic() > end:

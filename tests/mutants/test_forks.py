@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def forked(source: Path):
     arguments = ["-q", "-x", "-p", "no:cacheprovider", "--rootdir", str(source), str(source)]
-    with ForkedTests(sys.executable, ROOT, source, arguments) as tests:
+    with closing(ForkedTests(sys.executable, ROOT, source, arguments)) as tests:
         assert tests.run(300).status == 0
         yield tests
 
@@ -71,7 +72,7 @@ def test_the_packages_are_imported_once_and_the_tests_modules_in_each_run(forked
 
 def test_a_process_that_cannot_start_is_one_line(tmp_path: Path):
     with (
-        ForkedTests(sys.executable, tmp_path, tmp_path, []) as tests,
+        closing(ForkedTests(sys.executable, tmp_path, tmp_path, [])) as tests,
         pytest.raises(SystemExit, match="has ended"),
     ):
         tests.run(10)
