@@ -82,7 +82,8 @@ def _edit(arrays: dict[str, Any], which: int, what: int, first: int, second: int
 
 
 def _cast(array: Any, kind: str) -> Any:
-    """Another type; integers keep what they can of NaN, so that no warning is raised here."""
+    """Another type, without warnings: of complex numbers the real part, for NaN an integer."""
+    array = array.real if array.dtype.kind == "c" and np.dtype(kind).kind != "c" else array
     is_whole = np.dtype(kind).kind in "iuM"
     numbers = np.nan_to_num(array, posinf=9, neginf=0) if array.dtype.kind == "f" else array
     source = np.clip(numbers, -(2**30), 2**30) if is_whole and array.dtype.kind == "f" else array
