@@ -93,6 +93,13 @@ def test_a_malformed_file_is_one_line(read, name, text, message):
         read(name, text)
 
 
+def test_markup_is_that_of_the_format(read):
+    cue = "00:00:01,000 --> 00:00:02,000\n<v Bob>{\\an8}yes\n"
+    assert [(turn.speaker, turn.text) for turn in read("a.srt", cue)] == [(None, "yes")]
+    cue = "WEBVTT\n\n" + cue.replace(",", ".")
+    assert [(turn.speaker, turn.text) for turn in read("a.vtt", cue)] == [("Bob", "{\\an8}yes")]
+
+
 @pytest.mark.parametrize(("name", "write"), [("a.srt", srt), ("a.vtt", webvtt)])
 @pytest.mark.parametrize(
     "speakers", [("Ann", "Bob"), (None, None), ("Ann", None), ("--", "-- Bob --")]
@@ -112,3 +119,12 @@ def test_what_phonemo_writes_reads_back(read, name, write, speakers, text):
         assert texts == {None}
     elif name == "a.vtt":
         assert texts == {text}
+
+
+def test_a_name_with_an_arrow_costs_no_cue_its_speaker(read):
+    segments = tuple(
+        Segment(start, start + 1.0, "anger", SCORES, speaker, text="<v Eve>yes")
+        for start, speaker in enumerate(("a-->b", "Bob"))
+    )
+    turns = read("a.srt", srt("a.wav", Prediction("anger", SCORES, 2.0, segments=segments)))
+    assert [(turn.speaker, turn.text) for turn in turns] == [("a->b", "yes"), ("Bob", "yes")]

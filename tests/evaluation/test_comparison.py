@@ -123,6 +123,7 @@ def test_seeds_are_paired_and_many_speakers_are_swapped_at_random(ua_alone):
 
 
 def test_swaps_at_random_include_the_observed_labeling_so_that_no_p_is_zero(ua_alone):
+    assert not significance.draw_swaps(20)[0][0].any()
     first, second = answered(0.0, speakers=20), answered(1.0, speakers=20)
     assert compare(first, second).scores["ua"].p == 1 / SWAPS
 

@@ -173,7 +173,7 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "runtime/windows.py",
         "if self.samples < self._start + 2 * self.hop:",
         "if self.samples < self._start + 2 - self.hop:",
-    ): "it only saves joining the pieces; the loop below decides whether a window is complete",
+    ): "it only saves joining the pieces, which their caller hands over",
     (
         "corpora/given_split.py",
         'leaky = protocol.name == "given-leaky"',
@@ -193,7 +193,7 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "model/losses.py",
         "if size > 0:",
         "if size != 0:",
-    ): "a number of utterances is never negative",
+    ): "a sum of class weights, which are positive",
     (
         "runtime/phonemes/attribution.py",
         "_MOST_FEATURES = 2_000_000",
@@ -204,11 +204,6 @@ DEFENDED: dict[tuple[str, str, str], str] = {
         "same=tuple(titles[ids[0]] for ids in groups),",
         "same=tuple(titles[ids[ -1]] for ids in groups),",
     ): "all copies of a recording have the same title",
-    (
-        "evaluation/significance.py",
-        "signs[0] = False # the observed labeling is one of the permutations (Phipson and Smyth 2010)",  # noqa: E501
-        "signs[0] = True # the observed labeling is one of the permutations (Phipson and Smyth 2010)",  # noqa: E501
-    ): "with all speakers exchanged the difference is the same, negated",
     (
         "evaluation/metrics.py",
         "upper = np.arange(1, bins + 1) / bins",

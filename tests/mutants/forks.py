@@ -2,7 +2,7 @@
 
 Importing torch, scipy and transformers takes several times as long as the tests of a small module.
 So this process imports, once, every package that its first fork has imported. It imports neither
-phonemo nor the tests: each fork imports those anew, with what was changed in them.
+phonemo nor modules of tests: each fork imports those anew, with what was changed in them.
 
 The arguments are pytest's. Each line of standard input is a limit in seconds; each line of standard
 output is JSON: the exit status of that run (null if the limit ended it), and the end of its output.
@@ -17,7 +17,9 @@ import contextlib
 import gc
 import importlib
 import json
+import math
 import os
+import resource
 import signal
 import sys
 import sysconfig
@@ -30,6 +32,7 @@ from typing import IO
 import pytest
 
 _OUTPUT_CHARACTERS = 3000
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Assertions in the packages imported here are not rewritten; those in tests are.
 _NOT_REWRITTEN = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 _INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
@@ -54,7 +57,7 @@ def _run(
 ) -> int | None:
     child = os.fork()
     if child == 0:
-        _test(arguments, output, names)
+        _test(arguments, seconds, output, names)
     end, ended = time.monotonic() + seconds, 0
     try:
         while time.monotonic() < end:
@@ -64,16 +67,20 @@ def _run(
             time.sleep(0.02)
         return None
     finally:
-        if not ended:  # at its limit, or by Ctrl-C, which does not reach its group
+        if not ended:  # at its limit, or by a signal, which does not reach its group
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
 
 
-def _test(arguments: Sequence[str], output: IO[bytes], names: IO[bytes]) -> None:
+def _test(arguments: Sequence[str], seconds: float, output: IO[bytes], names: IO[bytes]) -> None:
     """Run pytest in this fork, in a process group of its own, and end without any clean-up."""
     status = 3
     try:
         os.setsid()
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
+        limit = 2 * math.ceil(seconds)  # of all threads; for a loop whose parent was killed
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(output.fileno(), 1)
@@ -116,5 +123,7 @@ def _end_of(file: IO[bytes]) -> str:
 
 
 if __name__ == "__main__":
+    for one in _ENDING:
+        signal.signal(one, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         main(sys.argv[1:])

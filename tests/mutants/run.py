@@ -11,7 +11,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Event
 
 from tests.mutants.rooms import ROOMS
 from tests.mutants.sample import wilson
@@ -40,22 +41,26 @@ def main(words: Sequence[str] | None = None) -> int:
 def _run_all(rooms: Sequence[str], options: argparse.Namespace) -> None:
     """Run some rooms at a time, each in a thread with a session and a test process of its own."""
     end = time.monotonic() + 60 * options.minutes
+    stop = Event()
     with ThreadPoolExecutor(options.workers) as pool:
-        runs = [pool.submit(_run, name, options, end) for name in rooms]
+        runs = [pool.submit(_run, name, options, end, stop) for name in rooms]
         try:
-            for run in runs:
+            for run in wait(runs, return_when=FIRST_EXCEPTION).done:
                 run.result()
-        except BaseException:
+        finally:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
-def _run(name: str, options: argparse.Namespace, end: float) -> None:
+def _run(name: str, options: argparse.Namespace, end: float, stop: Event) -> None:
+    """Run a room's mutants until all have run; after ``stop`` nothing new is begun."""
     session = Session(name, options.python)
     if options.again:
         session.forget_survivors()
     for mutant in session.run(options.sample, options.seed, end - time.monotonic()):
         print(f"{name}: {_place(mutant)}: {mutant.outcome}", flush=True)
+        if stop.is_set():
+            return
 
 
 def _parser() -> argparse.ArgumentParser:

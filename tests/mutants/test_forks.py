@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.batch.batches import until
 from tests.mutants.forked_tests import ForkedTests
 
 ROOT = Path(__file__).resolve().parents[2]
 _TEST = """
-import numpy
 from altered import value
+import numpy
+import tests.answers
 
 def test_value():
     assert value() == 1
@@ -62,12 +66,28 @@ def test_a_run_that_a_signal_ends_does_not_end_the_others(forked, source):
     assert forked.run(300).status == 0
 
 
-def test_the_packages_are_imported_once_and_the_tests_modules_in_each_run(forked, source):
-    probe = "import sys\nmodules = set(sys.modules)\ndef value(): return {}"
-    alter(source, probe.format("int('numpy' in modules)"))
-    assert forked.run(300).status == 0
-    alter(source, probe.format("int('conftest' in modules or 'phonemo' in modules)"))
-    assert forked.run(300).status == 1
+@pytest.mark.parametrize(
+    ("name", "status"), [("numpy", 0), ("tests.answers", 1), ("test_altered", 0)]
+)
+def test_packages_are_imported_before_the_fork_and_tests_after_it(forked, source, name, status):
+    """The altered module is imported first by its test, which imports the others after it."""
+    code = f"import sys\nfound = {name!r} in sys.modules\ndef value(): return int(found)"
+    alter(source, code)
+    assert forked.run(300).status == status
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_signal_ends_the_run_as_well(forked, source, name):
+    pid = str(source / "pid")
+    alter(source, f"import os\nopen({pid!r}, 'w').write(str(os.getpid()))\nwhile True: pass")
+    forked._process.stdin.write("300\n")
+    forked._process.stdin.flush()
+    until(lambda: (source / "pid").is_file() and (source / "pid").read_text())
+    child = int((source / "pid").read_text())
+    forked._process.send_signal(getattr(signal, name))
+    assert forked._process.wait(60) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 def test_a_process_that_cannot_start_is_one_line(tmp_path: Path):

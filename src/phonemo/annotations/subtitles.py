@@ -20,7 +20,9 @@ _TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
 #: Blocks of WebVTT that are not cues.
 _NOT_CUES = re.compile(r"(WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]*)>")
-_MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+_MARKUP = re.compile(r"<[^>]*>")
+#: SubRip's, which WebVTT does not know: "{\an8}".
+_OVERRIDES = re.compile(r"\{\\[^}]*\}")
 #: What phonemo writes behind the text of a segment.
 _MARK = re.compile(r"\s*\[(?:[^\[\]]{1,100} [01]\.[0-9]{2}\??|no speech)\]\s*$")
 _BRACKETED = re.compile(r"\[([^\[\]]{1,100})\]:\s*")
@@ -29,7 +31,7 @@ _DIARIZED = re.compile(rf"(?=\[|\(|{_NUMBERED}:)[\[(]?({_NUMBERED})[\])]?:?\s*",
 _NAME = r"[^:,;!?\[\]()<>]{0,40}):(?:\s+|$)"
 _PREFIXED = re.compile(rf"([^\W\d_]{_NAME}")
 #: In subtitles by phonemo, a name may begin with anything.
-_OWN_PREFIX = re.compile(rf"([^\s:,;!?\[\]()<>]{_NAME}")
+_OWN_PREFIX = re.compile(r"([^\s:,;!?\[\]()<][^:,;!?\[\]()<]{0,40}):(?:\s+|$)")
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,13 @@ def read_subtitles(name: str, text: str) -> Iterator[TurnRow]:
     Raises:
         UsageError: a cue's times are malformed, or text comes before the first cue.
     """
-    cues = [cue for block in _blocks(name, text) for cue in _voices(block)]
+    is_vtt = name.lower().endswith(".vtt")
+    split = _voices if is_vtt else _without_markup
+    cues = [cue for block in _blocks(name, text) for cue in split(block)]
     marked = bool(cues) and all(_MARK.search(cue.text) for cue in cues)
     if marked:  # by phonemo, which writes "Ann: text [anger 0.75]", and voice tags in WebVTT
         cues = [replace(cue, text=_MARK.sub("", cue.text)) for cue in cues]
-    has_voices = any(cue.speaker for cue in cues) or (marked and name.lower().endswith(".vtt"))
+    has_voices = any(cue.speaker for cue in cues) or (marked and is_vtt)
     prefix = _OWN_PREFIX if marked else _PREFIXED
     prefixed = (marked or len(cues) > 1) and all(prefix.match(cue.text) for cue in cues)
     for cue in cues:
@@ -127,8 +131,13 @@ def _seconds(clock: tuple[str | None, ...]) -> float:
     return (-1 if sign else 1) * (whole + float(f"0.{fraction or 0}"))
 
 
+def _without_markup(cue: _Cue) -> Iterator[_Cue]:
+    """A cue of SRT, which has no voice tags."""
+    yield replace(cue, text=_plain(_OVERRIDES.sub("", cue.text)))
+
+
 def _voices(cue: _Cue) -> Iterator[_Cue]:
-    """Split a cue at its voice tags."""
+    """Split a cue of WebVTT at its voice tags."""
     first, *rest = _VOICE.split(cue.text)
     voices = list(zip(rest[::2], rest[1::2], strict=True))
     if _plain(first) or not voices:

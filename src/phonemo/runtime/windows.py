@@ -107,7 +107,7 @@ class SlidingWindows:
         self._pending: list[Samples] = []
 
     def push(self, samples: Samples) -> Iterator[Window]:
-        """Yield the windows completed by the next samples, (sample,)."""
+        """Yield the windows completed by the next samples, (sample,); they may not change later."""
         self.samples += len(samples)
         self._pending.append(samples)
         if self.samples < self._start + 2 * self.hop:

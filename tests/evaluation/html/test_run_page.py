@@ -197,17 +197,25 @@ def test_an_invalid_run_folder_is_rejected_in_one_line(run, name):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", ["cut", "archive", "whole numbers"])
+def _damaged(vectors: np.ndarray, damage: str) -> np.ndarray:
+    if damage == "whole numbers":
+        return vectors.astype(np.int64)
+    if damage in ("nan", "inf"):
+        vectors[1, 1] = float(damage)
+    return {"a row short": vectors[:-1], "narrow": vectors[:, :1]}.get(damage, vectors)
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut", "archive", "whole numbers", "a row short", "nan", "inf", "narrow"]
+)
 def test_damaged_vectors_are_named_in_one_line(run, damage):
     path = next(run.glob("seed-*/*/vectors.npy"))
+    vectors = _damaged(np.load(path), damage)
+    with path.open("wb") as stream:
+        (np.savez if damage == "archive" else np.save)(stream, vectors)
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:100])
-    elif damage == "archive":
-        with path.open("wb") as stream:
-            np.savez(stream, vectors=np.ones((3, 2)))
-    else:
-        np.save(path, np.ones((3, 2), np.int64))
-    with pytest.raises(RunError, match="expected an array of floats") as caught:
+    with pytest.raises(RunError, match=r"expected \d+ vectors of finite floats") as caught:
         write_page(run)
     assert path.name in str(caught.value)
 

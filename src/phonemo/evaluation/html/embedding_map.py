@@ -118,11 +118,9 @@ def _share_embedding(cells: Sequence[Path]) -> bool:
 
 
 def _read_cell(cell: Path) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
-    vectors = read_vectors(cell)
-    if vectors is None:
-        return None
     rows = loads_json_lines((cell / "predictions.jsonl").read_text(encoding="utf-8"))
-    return (rows, vectors.astype(np.float32)) if len(rows) == len(vectors) else None
+    vectors = read_vectors(cell, len(rows))
+    return None if vectors is None else (rows, vectors.astype(np.float32))
 
 
 def subsample(

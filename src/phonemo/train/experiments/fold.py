@@ -374,4 +374,6 @@ def write_vectors(path: Path, outputs: Outputs) -> None:
     """Write the emotion head's input for each prediction row, for a map of them."""
     if outputs.vectors is not None and len(outputs.vectors) <= _MOST_VECTORS:
         with path.open("wb") as stream:
-            np.save(stream, outputs.vectors.to(torch.float16).numpy(), allow_pickle=False)
+            most = torch.finfo(torch.float16).max
+            halves = outputs.vectors.clamp(-most, most).to(torch.float16)
+            np.save(stream, halves.numpy(), allow_pickle=False)

@@ -94,11 +94,15 @@ def own_profiles(config: RunConfig) -> OwnProfiles:
 
 def _predict_cell(cell: Path) -> _CellPredictions | None:
     """Predict one fold; None if its head does not support profiles or its vectors are missing."""
-    trained, stored = load_trained(cell / "model"), read_vectors(cell)
+    trained = load_trained(cell / "model")
     reference = reference_of(trained.model)
-    if reference is None or stored is None:
+    if reference is None:
         return None
-    rows, vectors = read_predictions(cell / "predictions.jsonl"), stored.astype(np.float64)
+    rows = read_predictions(cell / "predictions.jsonl")
+    stored = read_vectors(cell, len(rows))
+    if stored is None:
+        return None
+    vectors = stored.astype(np.float64)
     labeled = [index for index, row in enumerate(rows) if row["truth"] is not None]
     if not labeled:
         return None
