@@ -271,6 +271,7 @@ def test_runs_with_other_emotions_are_not_compared(tmp_path, no_intervals, turne
         ("metrics.json", None, "got no metrics.json"),
         ("predictions.jsonl", None, "got no predictions.jsonl"),
         ("predictions.jsonl", "{broken", "expected files of phonemo train"),
+        ("predictions.jsonl", '"text"\n', "expected files of phonemo train"),
         ("metrics.json", "{}", "expected files of phonemo train"),
     ],
 )
