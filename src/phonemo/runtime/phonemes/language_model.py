@@ -158,7 +158,8 @@ def unpacked_model(content: bytes, symbols: int) -> PhonemeModel:
     """
     try:
         parts = read_npz(content, _ARRAYS, _MOST_BYTES)
-        weight, bonus, beam = (float(value) for value in parts["settings"])
+        settings = parts["settings"].astype(np.float64, casting="safe")
+        weight, bonus, beam = (float(value) for value in settings)
         if not (np.isfinite([weight, bonus]).all() and weight >= 0 and 1 <= beam <= 1000):
             raise ValueError("settings")
         model = PhonemeModel(
