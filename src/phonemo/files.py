@@ -151,15 +151,18 @@ def loads_json(text: str | bytes) -> Any:
 
 
 def loads_json_lines(text: str) -> list[Any]:
-    """Parse JSON lines; blank lines are skipped.
+    """Parse JSON lines, each an object; blank lines are skipped.
 
     Lines are split at newlines only; ``splitlines`` would also split at U+2028, which JSON allows
     inside a string.
 
     Raises:
-        ValueError: as for ``loads_json``.
+        ValueError: as for ``loads_json``, or a line is no object.
     """
-    return [loads_json(line) for line in text.split("\n") if line]
+    rows = [loads_json(line) for line in text.split("\n") if line]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("expected an object in each line")
+    return rows
 
 
 def dumps_json(data: Any, indent: int | None = None, encoding: str = "utf-8") -> str:

@@ -28,10 +28,10 @@ _MARK = re.compile(r"\s*\[(?:[^\[\]]{1,100} [01]\.[0-9]{2}\??|no speech)\]\s*$")
 _BRACKETED = re.compile(r"\[([^\[\]]{1,100})\]:\s*")
 _NUMBERED = r"(?:speaker|spk|spkr)[ _-]?[0-9]{1,4}"
 _DIARIZED = re.compile(rf"(?=\[|\(|{_NUMBERED}:)[\[(]?({_NUMBERED})[\])]?:?\s*", re.IGNORECASE)
-_NAME = r"[^:,;!?\[\]()<>]{0,40}):(?:\s+|$)"
-_PREFIXED = re.compile(rf"([^\W\d_]{_NAME}")
+_NO_NAME, _COLON = r":,;!?\[\]()<", r":(?:\s+|$)"
+_PREFIXED = re.compile(rf"([^\W\d_][^{_NO_NAME}>]{{0,40}}){_COLON}")
 #: In subtitles by phonemo, a name may begin with anything.
-_OWN_PREFIX = re.compile(r"([^\s:,;!?\[\]()<][^:,;!?\[\]()<]{0,40}):(?:\s+|$)")
+_OWN_PREFIX = re.compile(rf"([^\s{_NO_NAME}][^{_NO_NAME}]{{0,40}}){_COLON}")
 
 
 @dataclass(frozen=True)

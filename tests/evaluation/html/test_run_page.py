@@ -189,9 +189,12 @@ def test_a_page_is_written_without_the_data(run):
     assert "Hardest clips" in text
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "predictions.jsonl"])
-def test_an_invalid_run_folder_is_rejected_in_one_line(run, name):
-    (run / name).write_text("{")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("metrics.json", "{"), ("predictions.jsonl", "{"), ("predictions.jsonl", '"text"\n')],
+)
+def test_an_invalid_run_folder_is_rejected_in_one_line(run, name, content):
+    (run / name).write_text(content)
     with pytest.raises(ResultError, match="expected a finished run") as caught:
         write_page(run)
     assert "\n" not in str(caught.value)
