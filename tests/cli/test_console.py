@@ -61,6 +61,15 @@ def test_prepared_lines_do_not_count_the_unknown_as_a_name():
     ]
 
 
+def test_prepared_lines_summarize_many_speakers():
+    speakers = {f"speaker-{number:02}": number for number in range(1, 31)}
+    listed = console.prepared_lines(made(speakers=speakers))[2]
+    assert listed.startswith("  speakers: speaker-01 1, ")
+    assert listed.endswith(" speaker-30 30")
+    lines = console.prepared_lines(made(speakers={NONE: 7, **speakers, "speaker-31": 100}))
+    assert lines[2] == "  speakers: 31, 1 to 100 utterances each (median 16), (none) 7"
+
+
 def test_prepared_lines_report_skipped_rows_and_partial_corpora():
     header = Header(corpus="toy", root=".", phonemo="test", partial=True)
     lines = console.prepared_lines(made(header=header, skipped={"x": 2}, warnings=("few",)))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ProgressFn = Callable[[int, int], None]
 #: Most phonemes shown for one recording.
 _MAX_SYMBOLS = 60
+#: Most speakers of a corpus that are listed; of more, the numbers of utterances are summarized.
+_MAX_SPEAKERS = 30
 _BAR = 20
 #: Emotions of a mixture that are named.
 _MIXED = 2
@@ -100,7 +102,7 @@ def prepared_lines(made: Prepared) -> list[str]:
         + (", PARTIAL" if made.header.partial else ""),
         *(f"  {note}" for note in made.notes),
         *_count_line("emotions", made.emotions),
-        *_count_line("speakers", made.speakers),
+        *_speaker_line(made.speakers),
         *_count_line("phonemes from", made.phoneme_sources),
         *_count_line("skipped", made.skipped),
     ]
@@ -372,6 +374,17 @@ def _count_line(title: str, counts: Mapping[str, int]) -> list[str]:
         return []
     parts = ", ".join(f"{name} {count}" for name, count in counts.items())
     return [f"  {title}: {parts}"]
+
+
+def _speaker_line(counts: Mapping[str, int]) -> list[str]:
+    known = sorted(count for name, count in counts.items() if name != "(none)")
+    if len(known) <= _MAX_SPEAKERS:
+        return _count_line("speakers", counts)
+    from statistics import median  # here, for the sake of other commands' start
+
+    unknown = f", (none) {counts['(none)']}" if "(none)" in counts else ""
+    spread = f"{known[0]} to {known[-1]} utterances each (median {median(known):g}){unknown}"
+    return [f"  speakers: {len(known)}, {spread}"]
 
 
 def _cell_line(metrics: Mapping[str, Any]) -> str:
