@@ -116,6 +116,10 @@ def within() -> dict[str, Any]:
     }
 
 
+def picks(*choices: tuple[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"speakers": speakers, "choice": choice} for speakers, choice in choices]
+
+
 def saved(folder: Path, **changes: Any) -> Path:
     result = folder / "results" / "four"
     result.mkdir(parents=True, exist_ok=True)
@@ -281,3 +285,21 @@ def test_systems_are_compared_in_a_table_and_on_the_terminal(tmp_path: Path) -> 
 
 def test_a_study_of_one_system_compares_nothing(tmp_path: Path) -> None:
     assert "Systems compared" not in written(tmp_path)
+
+
+def test_selected_hyperparameters_of_speakers_are_named_where_they_differ(tmp_path: Path) -> None:
+    result = within()
+    result["single"]["picked"] = picks((9, {"ridge": 0.3, "fit": "discriminant"}))
+    result["profile"]["picked"] = picks(
+        (7, {"ridge": 0.3, "fit": "logistic"}), (2, {"ridge": 0.7, "fit": "logistic"})
+    )
+    rows = rows_of(written(tmp_path, within=[result]), "linear", "nemo")
+    assert ["linear", "nemo", "2", "with a profile", "7 of 9", "`ridge=0.3`"] in rows
+    assert ["linear", "nemo", "2", "with a profile", "2 of 9", "`ridge=0.7`"] in rows
+    assert not any("without" in row for row in rows)
+
+
+def test_equal_hyperparameters_of_speakers_have_no_table(tmp_path: Path) -> None:
+    result = within()
+    result["single"]["picked"] = picks((9, {"ridge": 0.3}))
+    assert "hyperparameters that differ" not in written(tmp_path, within=[result])

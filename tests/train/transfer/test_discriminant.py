@@ -11,6 +11,8 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from phonemo.train.heads.classifiers import NEVER, SCALE, Problem, fit_discriminant
 from phonemo.train.transfer.corpora import Rows
 from phonemo.train.transfer.linear_heads import HeadOptions, balanced, fit_head
+from phonemo.train.transfer.selection import choices_of
+from phonemo.train.transfer.study_config import SystemConfig
 
 OPTIONS = HeadOptions("discriminant", "source", "corpus", 0.001, 0.3, False, 3.0, 10.0, 0)
 
@@ -84,3 +86,20 @@ def test_the_inverse_penalty_does_not_affect_the_discriminant():
     rows = _speakers(4, 4)
     first, second = (fit_head(rows, 2, replace(OPTIONS, inverse_penalty=c)) for c in (1e-3, 1.0))
     np.testing.assert_array_equal(first.weight, second.weight)
+
+
+def test_only_the_regularization_that_a_fit_reads_multiplies_its_choices() -> None:
+    system = SystemConfig(
+        network="backbone",
+        statistics=(2,),
+        fit=("discriminant", "logistic"),
+        ridge=(0.1, 0.3),
+        inverse_penalty=(0.001, 0.01),
+    )
+    heads = [choice.head for choice in choices_of(system)]
+    assert [(head.fit, head.inverse_penalty, head.ridge) for head in heads] == [
+        ("discriminant", 0.001, 0.1),
+        ("discriminant", 0.001, 0.3),
+        ("logistic", 0.001, 0.1),
+        ("logistic", 0.01, 0.1),
+    ]

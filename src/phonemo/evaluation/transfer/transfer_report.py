@@ -9,12 +9,11 @@ from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain
 from phonemo.evaluation.studies import versus_cells
 from phonemo.evaluation.transfer.transfer_schema import (
     ConditionScores,
-    Spread,
     SystemDifference,
     SystemScore,
     Transfer,
-    Within,
 )
+from phonemo.evaluation.transfer.within_report import spread_text, within_tables
 
 _PREFACE = """\
 Each corpus is left out in turn; training and selection use the other corpora, each of which is left
@@ -50,7 +49,8 @@ def transfer_lines(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {f'{system.name}, {title}'.replace('*', ''):<34}" + "".join(cells)
     yield from map(_difference_line, study.differences)
     for result in study.within:
-        scores = f"single {_text(result.single.ua)}, with a profile {_text(result.profile.ua)}"
+        single, profile = spread_text(result.single.ua), spread_text(result.profile.ua)
+        scores = f"single {single}, with a profile {profile}"
         yield f"  {result.system}, speakers of {result.corpus}: {scores}"
     if study.unfinished:
         yield f"not finished: {study.unfinished} cells; run the same command again"
@@ -116,9 +116,7 @@ def _study(picture: str, study: Transfer) -> Iterator[str]:
     yield markdown_table(
         _CHOICE_HEADER, (row for system in study.systems for row in _choice_rows(system))
     )
-    if study.within:
-        yield "Speakers left out within one corpus, without and with their profiles:\n"
-        yield markdown_table(_WITHIN_HEADER, map(_within_row, study.within))
+    yield from within_tables(study.within)
 
 
 def _facts(study: Transfer) -> Iterator[str]:
@@ -188,17 +186,11 @@ def _column_title(name: str) -> str:
     return f"{first} %" if rest else {"speaker": "by speaker"}.get(first, first)
 
 
-def _text(ua: Spread) -> str:
-    if ua.low is None or ua.high is None:
-        return per_cent(ua.mean)
-    return f"{per_cent(ua.mean)} ({per_cent(ua.low)} to {per_cent(ua.high)})"
-
-
 def _cell(condition: ConditionScores | None) -> str:
     if condition is None:
         return "-"
     spread = f" ± {per_cent(condition.ua.sd)}" if condition.ua.sd else ""
-    return _text(condition.ua) + spread
+    return spread_text(condition.ua) + spread
 
 
 def _mean_text(condition: ConditionScores | None) -> str:
@@ -212,15 +204,6 @@ speakers, adjusted (Holm) for all means, and for all single corpora:
 _DIFFERENCE_HEADER = ("system", "against", "left out", "tested", "difference", "p", "p (Holm)")
 _SELECTIVE_HEADER = ("system", "left out", "tested", "answered %", "wrong among them %", "ECE %")
 _CHOICE_HEADER = ("system", "left out", "of", "UA % in nested tests", "choice")
-_WITHIN_HEADER = (
-    "system",
-    "corpus",
-    "emotions",
-    "speakers",
-    "trained also on",
-    "without",
-    "with a profile",
-)
 
 
 def _difference_row(found: SystemDifference) -> tuple[str, ...]:
@@ -271,17 +254,3 @@ def _choice_rows(system: SystemScore) -> Iterator[tuple[str, ...]]:
             score,
             code(choice),
         )
-
-
-def _within_row(result: Within) -> tuple[str, ...]:
-    scores = (_text(result.single.ua), _text(result.profile.ua))
-    teachers = plain(", ".join(result.teachers)) or "-"
-    emotions = str(len(result.labels))
-    return (
-        plain(result.system),
-        plain(result.corpus),
-        emotions,
-        str(result.speakers),
-        teachers,
-        *scores,
-    )

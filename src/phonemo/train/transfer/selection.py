@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,9 +63,12 @@ class Choice:
 
 
 def choices_of(system: SystemConfig) -> tuple[Choice, ...]:
-    """List all combinations, in the config's order; on a tie the first is picked."""
-    heads = [
-        HeadOptions(*values)
+    """List all combinations, in the config's order; on a tie the first is picked.
+
+    Ridges do not multiply logistic regressions, nor penalties discriminants.
+    """
+    heads = dict.fromkeys(
+        _without_unused(HeadOptions(*values), system)
         for values in itertools.product(
             system.fit,
             system.standardise,
@@ -77,7 +80,7 @@ def choices_of(system: SystemConfig) -> tuple[Choice, ...]:
             system.k_spread,
             system.em_iterations,
         )
-    ]
+    )
     vectors = itertools.product(
         range(max(1, len(system.train))),
         system.start_share,
@@ -88,6 +91,13 @@ def choices_of(system: SystemConfig) -> tuple[Choice, ...]:
     )
     choices = (Choice(*vector, head) for vector, head in itertools.product(vectors, heads))
     return tuple(choice for choice in choices if choice.statistics or choice.pooled)
+
+
+def _without_unused(head: HeadOptions, system: SystemConfig) -> HeadOptions:
+    """Reset the regularization that the head's fit does not read."""
+    if head.fit == "discriminant":
+        return replace(head, inverse_penalty=system.inverse_penalty[0])
+    return replace(head, ridge=system.ridge[0])
 
 
 Floats = npt.NDArray[np.float64]
