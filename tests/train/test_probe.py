@@ -79,7 +79,7 @@ def test_a_fold_is_never_fitted_on_its_test_speaker(manifest: Path, monkeypatch)
     for with_whom, of_whom in zip(speakers[:folds], speakers[folds:], strict=True):
         assert len(of_whom) == 1
         assert with_whom.isdisjoint(of_whom)
-        assert len(with_whom) == 3  # the validation speaker is learnt from too
+        assert len(with_whom) == 3  # the validation speaker is learned from too
 
 
 def test_emotions_can_be_chosen(manifest: Path, backbone: str) -> None:

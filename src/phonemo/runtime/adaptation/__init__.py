@@ -1,1 +1,1 @@
-"""Profiles: adaptation to a source by its unlabelled recordings."""
+"""Profiles: adaptation to a source by its unlabeled recordings."""

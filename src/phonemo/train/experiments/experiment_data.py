@@ -183,7 +183,7 @@ def _speaker_hash(speaker: str) -> bytes:
 log = logging.getLogger(__name__)
 
 
-_NOTHING_SELECTED = "no epoch was selected: the last is taken, and validation is learnt from too"
+_NOTHING_SELECTED = "no epoch was selected: the last is taken, and validation is learned from too"
 
 
 @dataclass(frozen=True)
