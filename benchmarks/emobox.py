@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phonemo.cli import console
+from phonemo.cli import progress_bars
 from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest
 from phonemo.errors import PhonemoError, ProtocolError, UsageError
@@ -185,7 +185,7 @@ def main(arguments: argparse.Namespace) -> int:
         config = emobox_config(
             arguments.corpus, arguments.manifest, arguments.folds, arguments.backbone, output
         )
-        with console.run_progress(False) as progress:
+        with progress_bars.run_progress(False) as progress:
             result = compare(config, " ".join(["python", *sys.argv]), progress)
     except PhonemoError as error:
         print(f"emobox.py: {error}", file=sys.stderr)

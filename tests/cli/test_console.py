@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from phonemo.cli import console
+from phonemo.cli import console, prediction_text, progress_bars
 from phonemo.corpora.manifest import Header
 from phonemo.corpora.prepare import NONE, Prepared
 
@@ -78,7 +78,7 @@ def test_prepared_lines_report_skipped_rows_and_partial_corpora():
 
 
 def test_a_table_row_ranks_four_emotions_and_draws_them():
-    assert console.table_row(ROW).splitlines() == [
+    assert prediction_text.table_row(ROW).splitlines() == [
         "a.wav  (1.2 s)",
         "  anger, score 50%",
         "  anger        50.0%  ██████████",
@@ -96,25 +96,25 @@ def test_a_table_row_shows_a_timeline_and_speakers():
         {"start": 61.5, "end": 3661.0, "label": "joy", "scores": {"joy": 0.75}, "speaker": "A"}
         | {"unsure": False},
     ]
-    lines = console.table_row(ROW | {"segments": parts}).splitlines()
+    lines = prediction_text.table_row(ROW | {"segments": parts}).splitlines()
     assert "  0:00.0 to 1:00.0  anger 50%?" in lines
     assert "  1:01.5 to 1:01:01.0  A: joy 75%" in lines
-    assert not [line for line in console.table_row(ROW).splitlines() if " to " in line]
+    assert not [line for line in prediction_text.table_row(ROW).splitlines() if " to " in line]
 
 
 def test_a_table_row_marks_missing_speech_and_truncates_phonemes():
-    lines = console.table_row(
+    lines = prediction_text.table_row(
         ROW | {"label": None, "unsure": True, "warnings": ["no_speech"]}
     ).splitlines()
     assert lines[1] == "  no speech detected; the scores below are meaningless"
-    assert "no speech" not in console.table_row(ROW)
-    long = console.table_row(ROW | {"phonemes": ["a"] * 500})
+    assert "no speech" not in prediction_text.table_row(ROW)
+    long = prediction_text.table_row(ROW | {"phonemes": ["a"] * 500})
     assert "  phonemes: " + "a " * 60 + "..." in long.splitlines()
 
 
 def test_a_table_row_does_not_name_phonemes_that_carried_nothing():
     spans = [{"symbol": "a", "start": 0.1, "share": 0.0499}, {"symbol": "b", "share": -0.01}]
-    lines = console.table_row(ROW | {"spans": spans, "warnings": []}).splitlines()
+    lines = prediction_text.table_row(ROW | {"spans": spans, "warnings": []}).splitlines()
     assert "  carried by: no single phoneme (none adds 5 points)" in lines
     assert "  all 2 phonemes: +4 points" in lines
 
@@ -125,34 +125,36 @@ def test_a_table_row_names_the_five_strongest_phonemes():
         {"symbol": symbol, "start": number / 10, "end": 1.0, "confidence": 1.0, "share": share}
         for number, (symbol, share) in enumerate(zip("abcdefghij", shares, strict=True))
     ]
-    lines = console.table_row(ROW | {"spans": spans, "warnings": []}).splitlines()
+    lines = prediction_text.table_row(ROW | {"spans": spans, "warnings": []}).splitlines()
     first = "c at 0.20 s +30 points, h at 0.70 s +8 points, g at 0.60 s +7 points"
     assert f"  carried by: {first}, d at 0.30 s +6 points, a at 0.00 s +5.1 points" in lines
     assert "  all 10 phonemes: +50 points" in lines
     del spans[2]["share"]
-    assert "c at" not in console.table_row(ROW | {"spans": spans})
-    assert "carried" not in console.table_row(ROW)
+    assert "c at" not in prediction_text.table_row(ROW | {"spans": spans})
+    assert "carried" not in prediction_text.table_row(ROW)
 
 
 def test_a_table_row_has_no_sum_of_shares_for_windows_and_nothing_of_silence():
     spans = [{"symbol": "a", "start": 0.1, "share": 0.2}]
-    windowed = console.table_row(ROW | {"spans": spans, "warnings": ["windowed"]})
+    windowed = prediction_text.table_row(ROW | {"spans": spans, "warnings": ["windowed"]})
     assert "  carried by: a at 0.10 s +20 points" in windowed
     assert "all 1 phonemes" not in windowed
-    assert "carried" not in console.table_row(ROW | {"spans": spans, "warnings": ["no_speech"]})
+    assert "carried" not in prediction_text.table_row(
+        ROW | {"spans": spans, "warnings": ["no_speech"]}
+    )
 
 
 @pytest.mark.parametrize("phonemes", [None, []])
 def test_a_table_row_omits_missing_parts(phonemes):
-    text = console.table_row(ROW | {"phonemes": phonemes, "warnings": []})
+    text = prediction_text.table_row(ROW | {"phonemes": phonemes, "warnings": []})
     assert "heard" not in text
     assert "warnings" not in text
 
 
 def test_a_table_row_escapes_control_characters_of_a_file_name():
     row = {"file": "a\x1b[31m\n.wav", "error": "a: no such file"}
-    assert console.table_row(row) == "a?[31m?.wav\n  error: a: no such file"
-    assert console.table_row(ROW | {"file": "\u202eb.wav"}).startswith("?b.wav")
+    assert prediction_text.table_row(row) == "a?[31m?.wav\n  error: a: no such file"
+    assert prediction_text.table_row(ROW | {"file": "\u202eb.wav"}).startswith("?b.wav")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_a_json_row_round_trips_in_any_encoding(monkeypatch, encoding, file, esc
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
     monkeypatch.setattr(sys, "stdout", stream)
     row = ROW | {"file": file}
-    stream.write(console.json_row(row))
+    stream.write(prediction_text.json_row(row))
     text = stream.buffer.getvalue().decode(encoding)
     assert json.loads(text) == row
     assert ("\\u" in text) == escaped
@@ -177,7 +179,7 @@ def test_a_json_row_round_trips_in_any_encoding(monkeypatch, encoding, file, esc
 
 def test_a_json_row_rejects_values_without_a_json_form():
     with pytest.raises(ValueError, match="not JSON compliant"):
-        console.json_row({"scores": {"anger": float("nan")}})
+        prediction_text.json_row({"scores": {"anger": float("nan")}})
 
 
 def test_result_lines_by_hand():
@@ -212,7 +214,7 @@ def terminal(monkeypatch):
 
 
 def test_a_progress_bar_is_drawn_on_standard_error_only(terminal, capsys):
-    with console.progress_callback("reading [x]", quiet=False) as tell:
+    with progress_bars.progress_callback("reading [x]", quiet=False) as tell:
         tell(3, 12)
     out, err = capsys.readouterr()
     assert out == ""
@@ -224,7 +226,7 @@ def test_a_progress_bar_is_drawn_on_standard_error_only(terminal, capsys):
 def test_a_progress_bar_is_hidden_when_quiet_or_piped(request, capsys, looked_at):
     if looked_at:
         request.getfixturevalue("terminal")
-    with console.progress_callback("reading", quiet=looked_at) as tell:
+    with progress_bars.progress_callback("reading", quiet=looked_at) as tell:
         tell(3, 12)
     assert capsys.readouterr() == ("", "")
 
@@ -232,7 +234,7 @@ def test_a_progress_bar_is_hidden_when_quiet_or_piped(request, capsys, looked_at
 def test_a_finished_fold_is_one_line_on_standard_error(monkeypatch, capsys):
     pytest.importorskip("transformers")
     monkeypatch.setenv("COLUMNS", "40")
-    with console.run_progress(quiet=False) as output:
+    with progress_bars.run_progress(quiet=False) as output:
         output.features(1, 2)
         output.cell(1, 1, "speaker-[/b]1 seed 3")
         output.step(5, 10, {"ua": 0.5})
@@ -246,7 +248,7 @@ def test_a_finished_fold_is_one_line_on_standard_error(monkeypatch, capsys):
 
 def test_a_run_draws_folds_and_steps(terminal, capsys):
     pytest.importorskip("transformers")
-    with console.run_progress(quiet=False) as output:
+    with progress_bars.run_progress(quiet=False) as output:
         output.cell(2, 10, "speaker-[/b]1 seed 3")
         output.step(5, 17, {"ua": 0.5})
     out, err = capsys.readouterr()
@@ -257,7 +259,7 @@ def test_a_run_draws_folds_and_steps(terminal, capsys):
 
 def test_a_quiet_run_prints_nothing(terminal, capsys):
     pytest.importorskip("transformers")
-    with console.run_progress(quiet=True) as output:
+    with progress_bars.run_progress(quiet=True) as output:
         output.cell(1, 1, "speaker-1 seed 3")
         output.scores(METRICS)
     assert capsys.readouterr() == ("", "")
@@ -283,7 +285,7 @@ PARTY = {
 def test_a_summary_is_a_block_for_each_party():
     rest = {"speech_share": 0.0, "emotions": {}, "mean_confidence": None, "strongest": []}
     silent = rest | {"trend": [], "change": None}
-    lines = console.table_row(ROW | {"summary": {"parties": [PARTY, silent]}}).splitlines()
+    lines = prediction_text.table_row(ROW | {"summary": {"parties": [PARTY, silent]}}).splitlines()
     first = next(index for index, line in enumerate(lines) if "summary" in line)
     assert lines[first : first + 7] == [
         "  summary of channel 2, Ann: speech 25%, silence 75%, mean confidence 70%",
@@ -301,9 +303,9 @@ def test_turns_without_a_speaker_are_not_called_the_recording_beside_others():
     parties = [{**party, "trend": [], "change": None}]
     row = {"file": "a.wav", "seconds": 1.0, "warnings": [], "scores": {"anger": 1.0}}
     row |= {"label": "anger", "unsure": False, "segments": [], "phonemes": []}
-    alone = console.table_row({**row, "summary": {"parties": parties}})
+    alone = prediction_text.table_row({**row, "summary": {"parties": parties}})
     assert "summary of the recording" in alone
-    two = console.table_row(
+    two = prediction_text.table_row(
         {**row, "summary": {"parties": [{**parties[0], "speaker": "A"}, *parties]}}
     )
     assert "summary of A" in two
@@ -314,7 +316,7 @@ def test_a_hidden_progress_bar_does_not_import_rich(monkeypatch):
     """Importing it takes an eighth of a cold start, and one recording shows no progress."""
     monkeypatch.setitem(sys.modules, "rich", None)
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    with console.progress_callback("recognizing", quiet=True) as progress:
+    with progress_bars.progress_callback("recognizing", quiet=True) as progress:
         progress(1, 1)
-    with pytest.raises(ImportError), console.progress_callback("recognizing", quiet=False):
+    with pytest.raises(ImportError), progress_bars.progress_callback("recognizing", quiet=False):
         pass

@@ -587,7 +587,7 @@ def test_a_format_without_a_place_for_the_summary_is_wrong_usage(here, format):
 
 
 def test_a_word_in_doubt_has_a_question_mark_in_the_table():
-    from phonemo.cli.console import table_row
+    from phonemo.cli.prediction_text import table_row
 
     words = [
         {"word": "oh", "label": "anger", "unsure": False, "scores": {"anger": 0.9}},

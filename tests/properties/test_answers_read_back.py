@@ -28,7 +28,7 @@ from phonemo.annotations.writers import (
     textgrid,
     webvtt,
 )
-from phonemo.cli.console import json_row
+from phonemo.cli.prediction_text import json_row
 from tests.properties.strategies import file_names, predictions, some
 
 SCORES = {"a": 0.75, "b": 0.25}

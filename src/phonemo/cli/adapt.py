@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonemo.cli import console
+from phonemo.cli import progress_bars
 from phonemo.cli.options import (
     Activity,
     ChannelChoice,
@@ -121,7 +121,7 @@ def pooled(
     names = [name for name, _ in named]
     jobs = jobs if len(names) > 1 else 1  # a single recording uses all threads of the model
     running = opened.vectors(names, jobs=jobs, channels=channels)
-    with console.progress_callback("profile", quiet or len(names) < 2) as progress:
+    with progress_bars.progress_callback("profile", quiet or len(names) < 2) as progress:
         for count, vectors in enumerate(running, start=1):
             pool.take(vectors)
             if isinstance(vectors, PhonemoError):

@@ -14,7 +14,7 @@ from phonemo.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from phonemo.corpora.prepare import Prepared
-from phonemo.cli import console
+from phonemo.cli import console, progress_bars
 
 
 def corpora() -> None:
@@ -45,7 +45,7 @@ def prepare(
     from phonemo.corpora.prepare import prepare as prepare_corpus
 
     check_writable(output)
-    with console.progress_callback("reading", quiet) as progress:
+    with progress_bars.progress_callback("reading", quiet) as progress:
         made = prepare_corpus(
             corpus, root, output, allow_partial=allow_partial, g2p=g2p, progress=progress
         )
@@ -70,7 +70,7 @@ def merge(
     from phonemo.corpora.merge import merge_streams
 
     check_writable(output)
-    with console.progress_callback("comparing recordings", quiet) as progress:
+    with progress_bars.progress_callback("comparing recordings", quiet) as progress:
         merged = merge_streams(manifests, output, drop_copies=drop_copies, progress=progress)
     speakers = Counter(row.speaker for row in merged)
     counts = f"{speakers.total()} utterances, {len(set(speakers) - {None})} speakers"
@@ -132,7 +132,7 @@ def inspect(
         typer.echo(f"phonemo: {left_out} have no emotion and were skipped", err=True)
     compared = NO_COPIES
     if copies:
-        with console.progress_callback("comparing recordings", quiet) as progress:
+        with progress_bars.progress_callback("comparing recordings", quiet) as progress:
             compared = find_copies(source, rows, progress)
     split = make_split(rows, settings, compared)
     report = leakage.measure_leakage(rows, split, compared)
@@ -179,7 +179,7 @@ def init_corpus(
         raise UsageError(
             "--csv has columns for speaker, emotion and language; drop the other options"
         )
-    with console.progress_callback("reading", quiet) as progress:
+    with progress_bars.progress_callback("reading", quiet) as progress:
         made = _prepare_folder(folder, output, csv, speaker, emotion_level, language, progress)
     for line in console.prepared_lines(made):
         typer.echo(line)

@@ -15,7 +15,7 @@ import typer
 
 from phonemo.annotations import writers
 from phonemo.annotations.prediction import Prediction
-from phonemo.cli import console
+from phonemo.cli import prediction_text
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.files import STANDARD_INPUT, atomic_write_text
 
@@ -143,9 +143,9 @@ def writer_of(
         typer.echo(writers.csv_head(labels, *columns), nl=False)
         yield lambda name, result: _echo(_csv_text(name, result, labels, columns))
     elif output_format is Format.jsonl:
-        yield _write_rows(spans, console.json_row)
+        yield _write_rows(spans, prediction_text.json_row)
     elif output_format is Format.table:
-        yield _write_rows(True, console.table_row)
+        yield _write_rows(True, prediction_text.table_row)
     else:
         raise NotImplementedError(
             f"no writer for {output_format}; add it to annotations.writers.BY_FILE"
@@ -243,7 +243,9 @@ def _predict_turns(
     except PhonemoError as error:
         return error
     if prediction.turns_skipped:
-        typer.echo(console.skipped_line(name, len(turns), prediction.turns_skipped), err=True)
+        typer.echo(
+            prediction_text.skipped_line(name, len(turns), prediction.turns_skipped), err=True
+        )
     return prediction
 
 
@@ -269,7 +271,7 @@ def _write_array(spans: bool) -> Iterator[Writer]:
 
     def emit(name: str, result: Answer) -> None:
         nonlocal separator
-        typer.echo(f"{separator}{console.json_row(row_of(name, result, spans))}", nl=False)
+        typer.echo(f"{separator}{prediction_text.json_row(row_of(name, result, spans))}", nl=False)
         separator = ",\n"
 
     yield emit

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phonemo.cli import adapt as cli_adapt
-from phonemo.cli import console
+from phonemo.cli import progress_bars
 from phonemo.cli.options import Activity, ChannelChoice, Device, Jobs, Model, channels_of
 from phonemo.cli.output import (
     DIMENSIONED,
@@ -217,7 +217,7 @@ def predict(
     has_profile = profile is not None or adapt
     failed = 0
     with (
-        console.progress_callback("recognizing", hidden) as progress,
+        progress_bars.progress_callback("recognizing", hidden) as progress,
         writer_of(output_format, known.names, options, targets, has_profile) as write,
     ):
         for count, (name, result) in enumerate(iter_predictions(opened, named, options), start=1):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from phonemo.cli import console
+from phonemo.cli import console, progress_bars
 from phonemo.cli.options import (
     Address,
     Apart,
@@ -64,7 +64,7 @@ def ablate(
     from phonemo.train.experiments.ablation import ablate as run_ablation
 
     cluster = Cluster(address, workers) if engine is EngineName.ray else None
-    with console.run_progress(quiet) as progress:
+    with progress_bars.run_progress(quiet) as progress:
         results = run_ablation(
             resolved, command_line(), unique(fold), unique(seed), workers, progress, cluster
         )
@@ -102,7 +102,7 @@ def cross(
     needs_torch("testing across corpora")
     from phonemo.train.experiments.cross_corpus import cross as run_cross
 
-    with console.run_progress(quiet) as progress:
+    with progress_bars.run_progress(quiet) as progress:
         matrix = run_cross(runs, manifest or (), names, merged, progress)
     for line in cross_lines(matrix):
         typer.echo(line)
@@ -155,7 +155,7 @@ def calibrate(
     rows = [row for path in predictions or () for row in read_predictions(path)]
     provenance = Provenance()
     for path in manifest or ():
-        with console.progress_callback("recognizing", quiet) as progress:
+        with progress_bars.progress_callback("recognizing", quiet) as progress:
             new_rows, source = held_out_rows(folder, path, progress)
         rows, provenance = [*rows, *new_rows], provenance | source
     scaling = calibrate_rows(rows, risk)
@@ -206,7 +206,7 @@ def transfer(
     from phonemo.train.transfer.study_run import transfer as run_transfer
 
     part = StudyPart(unique(system), unique(left_out), unique(seed))
-    with console.run_progress(quiet) as progress:
+    with progress_bars.run_progress(quiet) as progress:
         study = run_transfer(resolved, command_line(), part, progress)
     for line in transfer_lines(study):
         typer.echo(line)
@@ -240,7 +240,7 @@ def dimensions(
     needs_torch("testing on corpora left out")
     from phonemo.train.dimensions.dimension_study import derive_dimensions
 
-    with console.run_progress(quiet) as progress:
+    with progress_bars.run_progress(quiet) as progress:
         study = derive_dimensions(resolved, command_line(), progress)
     for line in dimension_lines(study):
         typer.echo(line)
@@ -294,7 +294,7 @@ def phonemes(
     emotions = tuple(names_of(labels) or ())
     material = Material(segments, draws, seed)
     options = StudyOptions(network, emotions, utterances, keep, material)
-    with console.task_progress(quiet) as progress:
+    with progress_bars.task_progress(quiet) as progress:
         study = study_phonemes(manifests, output, command_line(), options, progress)
     plot_phonemes(study, output / "phonemes.png")
     for line in phoneme_lines(study):
@@ -334,7 +334,7 @@ def fit_head(
     needs_torch("fitting a head")
     from phonemo.train.transfer.final_head import fit_all, ship
 
-    with console.run_progress(quiet) as progress:
+    with progress_bars.run_progress(quiet) as progress:
         final = fit_all(
             resolved,
             system or next(iter(resolved.systems)),

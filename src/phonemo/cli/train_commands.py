@@ -27,7 +27,7 @@ from phonemo.loader import needs_torch
 
 if TYPE_CHECKING:
     from phonemo.train.experiments.fold_profiles import OwnProfiles
-from phonemo.cli import console, predict
+from phonemo.cli import console, predict, progress_bars
 from phonemo.cli.options import protocol_of
 
 #: Descriptions of the applied profiles.
@@ -66,7 +66,7 @@ def train(
         needs_torch("training")
         from phonemo.train.experiments.training_run import run
 
-        with console.run_progress(quiet or not first) as progress:
+        with progress_bars.run_progress(quiet or not first) as progress:
             metrics = run(resolved, command_line(), unique(fold), overwrite, progress, unique(seed))
     if not first:
         return
@@ -94,7 +94,7 @@ def pretrain(
     needs_torch("pretraining")
     from phonemo.train.pretrain.pretraining import pretrain as run_pretraining
 
-    with console.run_progress(quiet) as progress:
+    with progress_bars.run_progress(quiet) as progress:
         metrics = run_pretraining(resolved, command_line(), progress)
     for line in console.pretrained_lines(metrics, Path(resolved.output)):
         typer.echo(line)
@@ -117,7 +117,7 @@ def probe(
     needs_torch("probing")
     from phonemo.train.experiments.baselines.probe import probe as probe_network
 
-    with console.progress_callback("features", quiet) as progress:
+    with progress_bars.progress_callback("features", quiet) as progress:
         scores = probe_network(network, manifest, settings, names, progress)
     typer.echo(f"{network} on {manifest}, protocol {protocol}:")
     for score in scores:
@@ -177,7 +177,7 @@ def evaluate(
     if names and manifest is None and is_run(folder):
         _rescore(folder, names, output)
         return
-    with console.progress_callback("testing", quiet) as progress:
+    with progress_bars.progress_callback("testing", quiet) as progress:
         if manifest is None and is_run(folder):
             assessment = assess_run(folder, progress)
         elif manifest is None:
@@ -227,11 +227,11 @@ def finetune(
     from phonemo.train.experiments.finetune import plan
 
     run = output or _default_output(manifest)
-    with console.run_progress(quiet) as progress:
+    with progress_bars.run_progress(quiet) as progress:
         planned = plan(manifest, run, start, strategy.value, threads, progress)
     for note in planned.notes:
         typer.echo(f"phonemo: {note}", err=True)
-    with console.run_progress(quiet) as progress:
+    with progress_bars.run_progress(quiet) as progress:
         tuned = learn(planned.config, command_line(), progress)
     page = write_page(planned.config.output, audio=audio)
     for line in (*summary_lines(tuned.metrics), *_profile_lines(tuned.profiles)):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phonemo.cli import console
+from phonemo.cli import progress_bars
 from phonemo.cli.adapt import ProfileFile
 from phonemo.cli.options import (
     Activity,
@@ -243,7 +243,7 @@ def progress(quiet: bool) -> Iterator[BatchProgress]:
             line = time.monotonic()
             print(f"phonemo: {text}", file=sys.stderr, flush=True)
 
-    with console.bars(quiet, left=False) as bars:
+    with progress_bars.bars(quiet, left=False) as bars:
         logs = not quiet and not bars.console.is_terminal
         task = bars.add_task("listing", total=None, note="")
         yield BatchProgressBar()
