@@ -67,8 +67,8 @@ def choices_of(system: SystemConfig) -> tuple[Choice, ...]:
 
     Ridges do not multiply logistic regressions, nor penalties discriminants.
     """
-    heads = dict.fromkeys(
-        _without_unused(HeadOptions(*values), system)
+    heads = [
+        HeadOptions(*values)
         for values in itertools.product(
             system.fit,
             system.standardise,
@@ -80,7 +80,7 @@ def choices_of(system: SystemConfig) -> tuple[Choice, ...]:
             system.k_spread,
             system.em_iterations,
         )
-    )
+    ]
     vectors = itertools.product(
         range(max(1, len(system.train))),
         system.start_share,
@@ -90,14 +90,17 @@ def choices_of(system: SystemConfig) -> tuple[Choice, ...]:
         system.pooled,
     )
     choices = (Choice(*vector, head) for vector, head in itertools.product(vectors, heads))
-    return tuple(choice for choice in choices if choice.statistics or choice.pooled)
+    different = dict.fromkeys(_without_unused(choice, system) for choice in choices)
+    return tuple(choice for choice in different if choice.statistics or choice.pooled)
 
 
-def _without_unused(head: HeadOptions, system: SystemConfig) -> HeadOptions:
+def _without_unused(choice: Choice, system: SystemConfig) -> Choice:
     """Reset the regularization that the head's fit does not read."""
-    if head.fit == "discriminant":
-        return replace(head, inverse_penalty=system.inverse_penalty[0])
-    return replace(head, ridge=system.ridge[0])
+    if choice.head.fit == "discriminant":
+        head = replace(choice.head, inverse_penalty=system.inverse_penalty[0])
+    else:
+        head = replace(choice.head, ridge=system.ridge[0])
+    return replace(choice, head=head)
 
 
 Floats = npt.NDArray[np.float64]
