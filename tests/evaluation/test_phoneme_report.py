@@ -59,7 +59,11 @@ def corpus(name: str, language: str) -> dict[str, Any]:
         "speakers": 10,
         "entropy": 1.0,
         "folds": {"speakers-1": ["a", "m"], "speakers-2": ["a", "aɪ"]},
-        "readings": [reading("highest"), reading("lowest"), reading("lowest", "by hand")],
+        "readings": [
+            reading("highest"),
+            reading("convolutions"),
+            reading("convolutions", "by hand"),
+        ],
     }
 
 
@@ -76,7 +80,7 @@ def study(**changes: Any) -> PhonemeStudy:
         "seed": 1,
         "keep": 2,
         "corpora": [corpus("emodb", "de"), corpus("nemo", "pl")],
-        "agreements": {"bits of the lowest state": [row]},
+        "agreements": {"bits of the convolutions": [row]},
     }
     return PhonemeStudy.model_validate(content | changes)
 
@@ -128,5 +132,5 @@ def test_the_alt_text_names_the_most_and_least_informative():
 
 def test_the_terminal_has_lists_and_agreements():
     lines = list(phoneme_lines(study()))
-    assert lines[1].startswith("emodb, lowest state, forced: a 0.50 ɔ̃ 0.38")
+    assert lines[1].startswith("emodb, convolutions, forced: a 0.50 ɔ̃ 0.38")
     assert lines[-1].endswith("rho +0.70 (+0.20 to +0.90), p 0.0120, adjusted 0.0360")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from phonemo.audio.frames import FrameGrid
 from phonemo.cli.main import app
 from phonemo.corpora.g2p.alphabets import IPA
-from phonemo.corpora.manifest import Phonemes, Utterance
+from phonemo.corpora.manifest import Phonemes, Utterance, read_manifest
 from phonemo.corpora.phoneme_inventory import make_inventory
-from phonemo.errors import ProtocolError
+from phonemo.errors import ModelError, ProtocolError
 from phonemo.evaluation.phonemes.ipa_places import MANNERS, VOWELS, kind_of
 from phonemo.evaluation.phonemes.phoneme_schema import PhonemeStudy
+from phonemo.runtime.bundle import packaged
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.train.experiments.phoneme_study.left_out_phonemes import leave_out
 from phonemo.train.experiments.phoneme_study.list_agreement import agreements
 from phonemo.train.experiments.phoneme_study.phoneme_bits import Material, measure_bits
@@ -30,8 +34,13 @@ from phonemo.train.experiments.phoneme_study.phoneme_study import (
     StudyOptions,
     study_phonemes,
 )
+from phonemo.train.experiments.phoneme_study.recognized_posteriors import posteriors_of
 from phonemo.train.experiments.phoneme_study.speaker_bootstrap import permutation_p, spearman
-from phonemo.train.experiments.phoneme_study.study_corpus import StudyCorpus, open_corpus
+from phonemo.train.experiments.phoneme_study.study_corpus import (
+    StudyCorpus,
+    _model,
+    open_corpus,
+)
 from tests.train.tiny_run import make_config
 
 EMOTIONS = ("anger", "sadness")
@@ -59,7 +68,7 @@ class Planted:
             self.clips[row.id] = np.array(frames, dtype=np.float32)
 
     def read(self, utterance):
-        return {f"layer_{number}": self.clips[utterance] for number in (0, 1)}
+        return dict.fromkeys(("acoustic", "layer_1"), self.clips[utterance])
 
 
 def times_of(symbols):
@@ -145,6 +154,55 @@ def test_forced_alignment_finds_the_carrier_too():
         for symbol, gains in measure_bits(segments, 1, corpus.labels, SMALL).items()
     }
     assert max(bits, key=bits.get) == "n"
+
+
+def test_posteriors_of_the_corpus_align_it_instead_of_a_fitted_layer():
+    corpus = planted("n")
+    asked = []
+
+    def posteriors(row):
+        """One frame of each phoneme, from the third on, with a blank after each."""
+        asked.append(row.id)
+        units = corpus.inventory.encode(row.phonemes, None, None)
+        scores = np.full((len(corpus.frames(row.id, 1)), len(corpus.inventory)), -9.0)
+        scores[:, 0] = -1.0
+        for number, unit in enumerate(units):
+            scores[2 + 2 * number] = np.where(np.arange(scores.shape[1]) == unit, 0.0, -9.0)
+        return scores
+
+    spans = align_corpus(replace(corpus, posteriors=posteriors), 1)
+    assert len(asked) == len(spans) == 160
+    found = [(corpus.inventory.symbols[span.symbol], span.start, span.end) for span in spans[0]]
+    assert found == [("a", 0.0, 3.5), ("i", 3.5, 5.5), ("n", 5.5, 7.5), ("s", 7.5, 11.0)]
+
+
+@pytest.mark.parametrize(
+    ("inventory", "hop", "told"),
+    [
+        ("vowels", 320, "with all .* IPA phonemes, got 78 of phonemes"),
+        ("phonemes", 160, "frames as the backbone's, every 160 samples, got 320"),
+    ],
+)
+def test_an_aligner_with_other_phonemes_or_frames_is_refused(tmp_path, inventory, hop, told):
+    manifest = read_manifest(make_config(tmp_path).manifest)
+    grid = replace(OnnxRecognizer.load(packaged("phonemo-open")).card.grid, hop_samples=hop)
+    symbols = make_inventory(inventory, "ipa", ())
+    with pytest.raises(ModelError, match=told):
+        posteriors_of(packaged("phonemo-open"), manifest, symbols, grid)
+
+
+def test_the_convolutions_do_not_say_when_a_sound_was_made(tmp_path):
+    backbone = make_config(tmp_path).model.backbone
+    model = _model(backbone, EMOTIONS)
+    hop = model.backbone.grid.hop_samples
+    sound = np.random.default_rng(0).normal(0, 0.1, 20 * hop).astype(np.float32)
+    waveform = torch.from_numpy(np.tile(sound, 3))[None]
+    samples, depth = torch.tensor([waveform.shape[1]]), model.backbone.depth
+    with torch.no_grad():
+        named = model.forward_frozen(waveform, samples, depth).named()
+    assert set(named) == {"acoustic", f"layer_{depth}"}
+    early, late = named["acoustic"][0, 5:15], named["acoustic"][0, 25:35]
+    torch.testing.assert_close(early, late)
 
 
 def test_times_by_hand_are_read_and_are_none_without():

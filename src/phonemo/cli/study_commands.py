@@ -27,7 +27,7 @@ from phonemo.cli.options import (
 )
 from phonemo.cli.predict import names_of
 from phonemo.errors import UsageError
-from phonemo.loader import needs_torch
+from phonemo.loader import needs_torch, resolve_model
 
 
 def ablate(
@@ -269,6 +269,13 @@ def phonemes(
     ] = 150,
     draws: Annotated[int, typer.Option(min=1, help="Draws of them, which are averaged.")] = 5,
     keep: Annotated[int, typer.Option(min=1, help="Phonemes that a fold chooses.")] = 12,
+    aligner: Annotated[
+        str,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Aligns corpora of fewer than 20 sentences; none fits a layer on each corpus.",
+        ),
+    ] = "phonemo-open",
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 1,
     results: Annotated[
         Path | None,
@@ -293,7 +300,8 @@ def phonemes(
 
     emotions = tuple(names_of(labels) or ())
     material = Material(segments, draws, seed)
-    options = StudyOptions(network, emotions, utterances, keep, material)
+    bundle = None if aligner == "none" else resolve_model(aligner)
+    options = StudyOptions(network, emotions, utterances, keep, material, bundle)
     with progress_bars.task_progress(quiet) as progress:
         study = study_phonemes(manifests, output, command_line(), options, progress)
     plot_phonemes(study, output / "phonemes.png")

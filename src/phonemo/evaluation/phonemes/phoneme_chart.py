@@ -1,6 +1,6 @@
 """The picture of a phoneme study: bits of vowels on the trapezoid, of consonants in their table.
 
-A disc's area and its shade grow with the bits of the lowest hidden state, and it can be read in
+A disc's area and its shade grow with the bits of the convolutions' output, and it can be read in
 black and white; a dashed rim marks an interval that includes zero. The ring around it is the
 highest hidden state, which has attended to the rest of the recording.
 """
@@ -33,13 +33,13 @@ _FONT = "DejaVu Serif"
 _SLANT = 0.42
 #: Area of a disc in square points for the most bits of a study, and the least for any.
 _LARGEST, _SMALLEST = 420.0, 85.0
-_STATE, _CONTEXT = "lowest", "highest"
+_STATE, _CONTEXT = "convolutions", "highest"
 _LEVELS = 16
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """The most bits of the lowest state, for shades, and of both states, for areas."""
+    """The most bits of the convolutions, for shades, and of both states, for areas."""
 
     most: float
     largest: float
@@ -57,7 +57,7 @@ class _Scale:
 
 
 def plot_phonemes(study: PhonemeStudy, path: Path) -> None:
-    """Draw the corpora side by side, each by its lowest hidden state and forced alignment.
+    """Draw the corpora side by side, each by the convolutions' output and forced alignment.
 
     Args:
         study: with at least one corpus.

@@ -59,12 +59,16 @@ class Coefficient(_PhonemeModel):
     bits: Estimate
 
 
+STATE_NAMES = {"convolutions": "convolutions", "highest": "highest state"}
+"""State of a reading -> its name in tables."""
+
+
 class Reading(_PhonemeModel):
     """One way of measuring a corpus."""
 
     alignment: Literal["forced", "by hand"]
-    state: Literal["lowest", "highest"]
-    """The hidden state of the network."""
+    state: Literal["convolutions", "highest"]
+    """The convolutions' output, or the highest hidden state."""
     phonemes: tuple[PhonemeRow, ...] = Field(min_length=1)
     groups: tuple[GroupRow, ...]
     regression: tuple[Coefficient, ...]
@@ -88,6 +92,8 @@ class CorpusReadings(_PhonemeModel):
     language: str
     emotions: tuple[str, ...]
     utterances: Count
+    aligner: str | None = None
+    """The bundle that aligned the phonemes; null is a layer fitted on the corpus."""
     unaligned: Count
     """Utterances with more phonemes than frames, which are left out."""
     sentences: Count
@@ -99,7 +105,7 @@ class CorpusReadings(_PhonemeModel):
     readings: tuple[Reading, ...]
 
     def reading(self, state: str, alignment: str = "forced") -> Reading | None:
-        """The reading of a hidden state and an alignment, if there is one."""
+        """The reading of a state and an alignment, if there is one."""
         every = [one for one in self.readings if (one.state, one.alignment) == (state, alignment)]
         return every[0] if every else None
 
@@ -136,4 +142,4 @@ class PhonemeStudy(_PhonemeModel):
     """Phonemes chosen in a fold."""
     corpora: tuple[CorpusReadings, ...] = Field(min_length=1)
     agreements: dict[str, tuple[Agreement, ...]]
-    """By what is ranked: bits of the lowest state, of the highest, costs, or alignments."""
+    """By what is ranked: bits of the convolutions, of the highest state, costs, or alignments."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from phonemo.evaluation.markdown import code, markdown_table, plain
 from phonemo.evaluation.phonemes.phoneme_chart import alt_text
 from phonemo.evaluation.phonemes.phoneme_schema import (
+    STATE_NAMES,
     Agreement,
     CorpusReadings,
     Estimate,
@@ -33,7 +34,7 @@ def phoneme_lines(study: PhonemeStudy) -> Iterator[str]:
     for corpus in study.corpora:
         for reading in corpus.readings:
             listed = " ".join(f"{row.symbol} {row.bits.mean:.2f}" for row in reading.ranked)
-            yield f"{corpus.name}, {reading.state} state, {reading.alignment}: {listed}"
+            yield f"{corpus.name}, {STATE_NAMES[reading.state]}, {reading.alignment}: {listed}"
     for name, rows in study.agreements.items():
         for row in rows:
             yield (
@@ -52,7 +53,7 @@ def _study(picture: str, study: PhonemeStudy) -> Iterator[str]:
     yield "Mean bits by stratum, forced alignment (phonemes of a stratum count alike):\n"
     yield _strata_table(study)
     yield (
-        "Linear regression of a segment's bits, lowest state, forced alignment, and the share of "
+        "Linear regression of a segment's bits, convolutions, forced alignment, and the share of "
         "the variance between phonemes that its terms explain (adjusted):\n"
     )
     yield _regression_table(study)
@@ -81,10 +82,11 @@ def _corpus(corpus: CorpusReadings) -> Iterator[str]:
         f"{left_out}, {corpus.sentences} sentences, {corpus.speakers} speakers; emotions: "
         f"{plain(names)} ({corpus.entropy:.2f} bits)"
     )
+    yield f"- aligned by {plain(corpus.aligner or 'a layer fitted on the corpus')}"
     for reading in corpus.readings:
         null = sum(row.null for row in reading.phonemes) / len(reading.phonemes)
         yield (
-            f"- {reading.state} state, {reading.alignment}: reliability of the list "
+            f"- {STATE_NAMES[reading.state]}, {reading.alignment}: reliability of the list "
             f"{reading.reliability:.2f}; with exchanged emotions {null:+.3f} bits on average; UA "
             f"of the whole utterances {100 * reading.ua:.1f} %"
         )
@@ -100,13 +102,13 @@ def _chosen(corpus: CorpusReadings) -> str:
 
 
 def _phoneme_table(corpus: CorpusReadings) -> str:
-    """A row for each phoneme, ranked by the lowest state."""
-    local, wide = corpus.reading("lowest"), corpus.reading("highest")
-    hand = corpus.reading("lowest", "by hand")
+    """A row for each phoneme, ranked by the convolutions."""
+    local, wide = corpus.reading("convolutions"), corpus.reading("highest")
+    hand = corpus.reading("convolutions", "by hand")
     if local is None or wide is None:
         return ""
-    header = ["phoneme", "class", "utterances", "ms", "bits, lowest", "bits, highest"]
-    header += ["lowest, by hand"] if hand else []
+    header = ["phoneme", "class", "utterances", "ms", "bits, convolutions", "bits, highest"]
+    header += ["convolutions, by hand"] if hand else []
     header += ["cost of all", "cost of one"]
     others = {row.symbol: row for row in wide.phonemes}
     by_hand = {row.symbol: row for row in hand.phonemes} if hand else {}
@@ -137,7 +139,9 @@ def _strata_table(study: PhonemeStudy) -> str:
 
 
 def _regression_table(study: PhonemeStudy) -> str:
-    readings = [(name, reading) for name, reading in _forced(study) if reading.state == "lowest"]
+    readings = [
+        (name, reading) for name, reading in _forced(study) if reading.state == "convolutions"
+    ]
     terms = [row.term for row in readings[0][1].regression]
     rows = [
         [term, *(_text(reading.regression[number].bits) for _, reading in readings)]
@@ -157,7 +161,7 @@ def _forced(study: PhonemeStudy) -> Iterator[tuple[str, Reading]]:
     for corpus in study.corpora:
         for reading in corpus.readings:
             if reading.alignment == "forced":
-                yield f"{corpus.name}, {reading.state}", reading
+                yield f"{corpus.name}, {STATE_NAMES[reading.state]}", reading
 
 
 def _agreement_table(study: PhonemeStudy) -> str:

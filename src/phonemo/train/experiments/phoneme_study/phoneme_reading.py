@@ -31,7 +31,7 @@ from phonemo.train.experiments.phoneme_study.speaker_bootstrap import (
     unweighted_accuracies,
     weighted_means,
 )
-from phonemo.train.experiments.phoneme_study.study_corpus import StudyCorpus
+from phonemo.train.experiments.phoneme_study.study_corpus import CONVOLUTIONS, StudyCorpus
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def read_phonemes(
     material: Material,
     progress: Callable[[int, int], None] | None = None,
 ) -> MeasuredReading:
-    """Measure one hidden state with one alignment.
+    """Measure one hidden state, or the convolutions' output, with one alignment.
 
     Args:
         corpus: the corpus.
@@ -83,7 +83,7 @@ def read_phonemes(
     ]
     result = Reading(
         alignment=alignment,
-        state="lowest" if layer == 0 else "highest",
+        state="convolutions" if layer == CONVOLUTIONS else "highest",
         phonemes=tuple(rows),
         groups=tuple(group_rows(drawn, weights)),
         regression=regression(drawn, weights),

@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from phonemo.audio import RATE
 from phonemo.corpora.manifest import Utterance
 from phonemo.errors import PhonemeError
 from phonemo.runtime.phonemes.alignment import PAUSE_SECONDS, align
 from phonemo.train.experiments.emotional_phonemes import fit_probe
+from phonemo.train.experiments.phoneme_study.recognized_posteriors import Posteriors
 from phonemo.train.experiments.phoneme_study.study_corpus import (
     Floats,
     Integers,
@@ -76,23 +76,36 @@ class Segments:
 def align_corpus(
     corpus: StudyCorpus, seed: int, progress: Callable[[int, int], None] | None = None
 ) -> list[tuple[Span, ...]]:
-    """Force-align every utterance by a linear CTC layer fitted on the corpus, without emotions.
+    """Force-align every utterance by the corpus' posteriors, or else by a layer fitted on it.
+
+    The layer is a linear CTC layer on the highest hidden state, fitted without emotions.
 
     Args:
         corpus: the corpus; utterances with fewer frames than phonemes get no spans.
         seed: of the layer, and of the utterances that it is fitted on.
         progress: called with (done, total) utterances.
     """
+    posteriors = corpus.posteriors or _fitted_posteriors(corpus, seed)
+    aligned = []
+    for number, row in enumerate(corpus.utterances, start=1):
+        aligned.append(_aligned(corpus, row, posteriors))
+        if progress is not None:
+            progress(number, len(corpus.utterances))
+    return aligned
+
+
+def _fitted_posteriors(corpus: StudyCorpus, seed: int) -> Posteriors:
     order = np.random.default_rng(seed).permutation(len(corpus.utterances))[:_PROBE_UTTERANCES]
     rows = [corpus.utterances[index] for index in sorted(order)]
     features = {row.id: corpus.frames(row.id, corpus.depth) for row in rows}
     probe = fit_probe(rows, features, corpus.inventory, seed)
-    aligned = []
-    for number, row in enumerate(corpus.utterances, start=1):
-        aligned.append(_aligned(corpus, row, probe))
-        if progress is not None:
-            progress(number, len(corpus.utterances))
-    return aligned
+
+    def posteriors(row: Utterance) -> npt.NDArray[np.float64]:
+        frames = torch.from_numpy(corpus.frames(row.id, corpus.depth))
+        with torch.no_grad():
+            return np.asarray(probe(frames).double().log_softmax(dim=1))
+
+    return posteriors
 
 
 def spans_by_hand(corpus: StudyCorpus) -> list[tuple[Span, ...]] | None:
@@ -185,11 +198,9 @@ def _frames_in(span: Span, frames: int) -> Integers:
     return kept if len(kept) else np.array([nearest])
 
 
-def _aligned(corpus: StudyCorpus, row: Utterance, probe: nn.Module) -> tuple[Span, ...]:
-    frames = torch.from_numpy(corpus.frames(row.id, corpus.depth))
+def _aligned(corpus: StudyCorpus, row: Utterance, posteriors: Posteriors) -> tuple[Span, ...]:
     units = corpus.inventory.encode(row.phonemes, None, None) or ()
-    with torch.no_grad():
-        scores = probe(frames).log_softmax(dim=1).numpy()
+    scores = posteriors(row)
     try:
         found = align(scores, units)
     except PhonemeError:  # fewer frames than phonemes
@@ -197,7 +208,7 @@ def _aligned(corpus: StudyCorpus, row: Utterance, probe: nn.Module) -> tuple[Spa
     longest = PAUSE_SECONDS / corpus.hop_seconds
     edges = list(_edges([(one.first, one.last + 1) for one in found], longest))
     starts = [max(0.0, found[0].first - _REACH), *(start for _, start, _ in edges)]
-    ends = [*(end for end, _, _ in edges), min(float(len(frames)), found[-1].last + 1 + _REACH)]
+    ends = [*(end for end, _, _ in edges), min(float(len(scores)), found[-1].last + 1 + _REACH)]
     pauses = [*(paused for _, _, paused in edges), True]
     return tuple(
         Span(one.symbol, start, end, paused)

@@ -14,6 +14,7 @@ import numpy as np
 
 from phonemo.errors import ProtocolError
 from phonemo.evaluation.phonemes.phoneme_schema import (
+    STATE_NAMES,
     Agreement,
     CorpusReadings,
     PhonemeStudy,
@@ -44,6 +45,7 @@ from phonemo.train.experiments.phoneme_study.shrunken_gaussian import (
     speaker_folds,
 )
 from phonemo.train.experiments.phoneme_study.study_corpus import (
+    CONVOLUTIONS,
     Integers,
     StudyCorpus,
     open_corpus,
@@ -71,6 +73,8 @@ class StudyOptions:
     keep: int = 12
     """Phonemes that a fold chooses."""
     material: Material = field(default_factory=Material)
+    aligner: Path | None = None
+    """The bundle that aligns corpora of few sentences; None fits a layer on each corpus."""
 
 
 def _silent(_task: str, _done: int, _total: int) -> None:
@@ -113,8 +117,8 @@ def study_phonemes(
         bits[corpus.name] = {state: measured[state, "forced"].bits for state in _STATES}
         costs[corpus.name] = measured["highest", "forced"].costs
         for (state, alignment), reading in measured.items():
-            if ("lowest", "by hand") in measured:
-                hands[f"{corpus.name}, {state} state, {alignment}"] = reading.bits
+            if ("convolutions", "by hand") in measured:
+                hands[f"{corpus.name}, {STATE_NAMES[state]}, {alignment}"] = reading.bits
     seed = options.material.seed
     study = PhonemeStudy(
         name=folder.absolute().name,
@@ -127,7 +131,7 @@ def study_phonemes(
         keep=options.keep,
         corpora=tuple(corpora),
         agreements={
-            "bits of the lowest state": _agree(bits, "lowest", seed),
+            "bits of the convolutions": _agree(bits, "convolutions", seed),
             "bits of the highest state": _agree(bits, "highest", seed),
             "costs of leaving a phoneme out": agreements(costs, seed),
             "readings of one corpus": agreements(hands, seed),
@@ -137,7 +141,7 @@ def study_phonemes(
     return study
 
 
-_STATES = ("highest", "lowest")
+_STATES = ("highest", "convolutions")
 
 
 def _agree(
@@ -154,6 +158,7 @@ def _open(path: Path, folder: Path, options: StudyOptions, progress: StudyProgre
         folder / "cache",
         options.utterances,
         partial(progress, f"{path.stem}: frozen layers"),
+        options.aligner,
     )
 
 
@@ -172,9 +177,9 @@ def _measure(
     alignments: list[tuple[Alignment, Sequence[Sequence[Span]]]] = [("forced", forced)]
     alignments += [("by hand", by_hand)] if by_hand is not None else []
     for alignment, spans in alignments:
-        segments = make_segments(corpus, spans, (corpus.depth, 0))
-        for state, layer in zip(_STATES, (corpus.depth, 0), strict=True):
-            name = f"{corpus.name}: {state} state, {alignment}"
+        segments = make_segments(corpus, spans, (corpus.depth, CONVOLUTIONS))
+        for state, layer in zip(_STATES, (corpus.depth, CONVOLUTIONS), strict=True):
+            name = f"{corpus.name}: {STATE_NAMES[state]}, {alignment}"
             measured[state, alignment] = read_phonemes(
                 corpus,
                 segments,
@@ -200,6 +205,7 @@ def _described(
         language=corpus.language,
         emotions=corpus.emotions,
         utterances=len(corpus.utterances),
+        aligner=corpus.aligner,
         unaligned=sum(not spans for spans in forced),
         sentences=len({text_of(row) for row in corpus.utterances}),
         speakers=len({row.speaker for row in corpus.utterances}),

@@ -1,7 +1,9 @@
-"""A corpus of the phoneme study: its usable utterances, and two hidden states of a frozen network.
+"""A corpus of the phoneme study: its usable utterances, and two outputs of a frozen network.
 
-The lowest hidden state is computed from 25 ms of sound and a positional convolution; the highest
-one has also attended to the rest of the recording. What differs between them is context.
+The convolutions' output depends on some tens of milliseconds of sound and, but for the level to
+which a clip is normalized, on nothing else. The highest hidden state has also attended to the rest
+of the recording. (The lowest hidden state is no measure of a sound: its positions say when in the
+recording the sound was.)
 """
 
 from __future__ import annotations
@@ -23,11 +25,19 @@ from phonemo.errors import ProtocolError, safe_name
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.model.pretrained import build_network
+from phonemo.train.experiments.phoneme_study.recognized_posteriors import (
+    Posteriors,
+    posteriors_of,
+)
 from phonemo.train.feature_cache import FeatureCache, build_cache
 from phonemo.train.freezing import FrozenDepth
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+#: The number of the convolutions' output, among those of hidden states.
+CONVOLUTIONS = 0
+#: Corpora of fewer sentences are aligned by a recognizer.
+FEWEST_SENTENCES = 20
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,12 @@ class StudyCorpus:
     """Every phoneme of the IPA alphabet."""
     cache: FeatureCache
     depth: int
-    """Number of the highest hidden state; the lowest is 0."""
+    """Number of the highest hidden state."""
     grid: FrameGrid
+    posteriors: Posteriors | None = None
+    """Computes the posteriors to align an utterance by; None fits a layer on the corpus."""
+    aligner: str | None = None
+    """The name of the bundle that computes them."""
 
     @property
     def hop_seconds(self) -> float:
@@ -51,8 +65,9 @@ class StudyCorpus:
         return self.grid.hop_samples / RATE
 
     def frames(self, utterance: str, layer: int) -> Floats:
-        """A hidden state of an utterance, (frame, feature)."""
-        return np.asarray(self.cache.read(utterance)[f"layer_{layer}"], dtype=np.float32)
+        """A hidden state of an utterance, or the convolutions' output, (frame, feature)."""
+        name = "acoustic" if layer == CONVOLUTIONS else f"layer_{layer}"
+        return np.asarray(self.cache.read(utterance)[name], dtype=np.float32)
 
     @property
     def labels(self) -> Integers:
@@ -67,8 +82,9 @@ def open_corpus(
     folder: Path,
     most: int,
     progress: Callable[[int, int], None] | None = None,
+    aligner: Path | None = None,
 ) -> StudyCorpus:
-    """Read a manifest, and compute the hidden states that are not cached yet.
+    """Read a manifest, and compute the features that are not cached yet.
 
     Args:
         manifest_path: a manifest with phonemes.
@@ -77,10 +93,11 @@ def open_corpus(
         folder: the parent of the cached features.
         most: whole sentences are drawn until so many utterances are reached.
         progress: called with (done, total) utterances.
+        aligner: a bundle that aligns a corpus of fewer than ``FEWEST_SENTENCES`` sentences.
 
     Raises:
         ProtocolError: fewer than two emotions or speakers, or no phonemes.
-        PhonemoError: the network or a recording cannot be read.
+        PhonemoError: the network, the aligner or a recording cannot be read.
     """
     manifest = read_manifest(manifest_path)
     inventory = make_inventory("phonemes", "ipa", ())
@@ -91,6 +108,8 @@ def open_corpus(
     depth = model.backbone.depth
     cache = build_cache(folder, model, manifest, rows, FrozenDepth(depth), progress)
     languages = {row.language for row in rows if row.language}
+    grid = model.backbone.grid
+    recognized = aligner if len({text_of(row) for row in rows}) < FEWEST_SENTENCES else None
     return StudyCorpus(
         name=manifest.header.corpus,
         language="+".join(sorted(languages)),
@@ -99,7 +118,11 @@ def open_corpus(
         inventory=inventory,
         cache=cache,
         depth=depth,
-        grid=model.backbone.grid,
+        grid=grid,
+        posteriors=(
+            None if recognized is None else posteriors_of(recognized, manifest, inventory, grid)
+        ),
+        aligner=None if recognized is None else recognized.name,
     )
 
 
@@ -145,10 +168,10 @@ def _check(path: Path, rows: list[Utterance]) -> None:
 
 
 def _model(network: str, emotions: tuple[str, ...]) -> PhonemoForAudioClassification:
-    """The network without heads for phonemes, whose lowest and highest hidden states are kept."""
-    shallow = ModelConfig(backbone=network, auxiliary=None, statistics=(0,))
+    """A network without heads for phonemes, whose convolutions and highest state are kept."""
+    shallow = ModelConfig(backbone=network, auxiliary=None)
     depth = build_network(shallow, LabelSet(emotions), None).backbone.depth
-    config = shallow.model_copy(update={"statistics": (0, depth)})
+    config = shallow.model_copy(update={"statistics": (depth,)})
     network_model = build_network(config, LabelSet(emotions), None)
     network_model.eval()
     return network_model
