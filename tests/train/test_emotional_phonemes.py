@@ -10,7 +10,8 @@ import pytest
 
 from phonemo.corpora.manifest import Phonemes
 from phonemo.corpora.phoneme_inventory import make_inventory
-from phonemo.errors import PhonemeError, ProtocolError
+from phonemo.errors import ModelError, PhonemeError, ProtocolError
+from phonemo.train.experiments import emotional_phonemes
 from phonemo.train.experiments.emotional_phonemes import (
     measure_information,
     with_emotional_phonemes,
@@ -40,7 +41,7 @@ class Planted:
             self.clips[row.id] = np.array(frames, dtype=np.float32)
 
     def read(self, utterance):
-        return {"layer_1": self.clips[utterance], "acoustic": np.zeros((1, 1))}
+        return {"layer_1": self.clips[utterance], "acoustic": self.clips[utterance]}
 
 
 def planted(tmp_path, carrier="i"):
@@ -57,6 +58,7 @@ def planted(tmp_path, carrier="i"):
                 "id": f"u{number}",
                 "speaker": f"s{number % 4}",
                 "emotion": EMOTIONS[number // 4 % 2],
+                "transcript": None,
                 "phonemes": Phonemes(alphabet="ipa", source="g2p", symbols=symbols),
             }
         )
@@ -72,6 +74,37 @@ def test_the_phoneme_that_carries_the_emotion_is_found(tmp_path, carrier):
     assert (best.symbol, best.utterances) == (carrier, 120)
     assert 0.5 < best.bits <= 1.0  # two emotions hold one bit
     assert all(row.bits < 0.2 for row in others)
+
+
+def test_own_sound_is_measured_and_not_what_attention_adds(tmp_path):
+    experiment, cache = planted(tmp_path, "n")
+    attended = Planted(experiment.utterances.values(), "i").clips
+    cache.read = lambda name: {"layer_1": attended[name], "acoustic": cache.clips[name]}
+    best, *others = measure_information(experiment, list(experiment.utterances), cache, seed=1)
+    assert best.symbol == "n"
+    assert all(row.bits < 0.2 for row in others)
+    cache.read = lambda name: {"layer_1": attended[name]}  # a fusion without convolutions
+    measured = measure_information(experiment, list(experiment.utterances), cache, seed=1)
+    assert measured[0].symbol == "i"
+
+
+@pytest.mark.parametrize(("sentences", "recognized"), [(2, True), (20, False)])
+def test_few_sentences_are_aligned_by_a_recognizer(tmp_path, monkeypatch, sentences, recognized):
+    experiment, cache = planted(tmp_path)
+    rows = {
+        name: row.model_copy(update={"transcript": f"text {number % sentences}"})
+        for number, (name, row) in enumerate(experiment.utterances.items())
+    }
+    asked = []
+
+    def posteriors_of(bundle, manifest, inventory, grid):
+        asked.append(bundle.name)
+        raise ModelError("other frames")  # so that a layer is fitted after all
+
+    monkeypatch.setattr(emotional_phonemes, "posteriors_of", posteriors_of)
+    experiment = replace(experiment, utterances=rows)
+    assert measure_information(experiment, list(rows), cache, seed=1)[0].symbol == "i"
+    assert asked == (["phonemo-open"] if recognized else [])
 
 
 def test_the_inventory_keeps_the_best_and_merges_the_rest(tmp_path):

@@ -199,3 +199,24 @@ def _of_few_contexts(
         for row in rows[contexts == context]:
             pool.setdefault(int(segments.utterance[row]), int(row))
     return np.array(list(pool.values()))
+
+
+def utterance_bits(
+    segments: Segments, vectors: Floats64, rows: Integers, labels: Integers
+) -> float:
+    """Bits of one phoneme by the mean of its segments in each utterance; 0 of a single speaker.
+
+    Args:
+        segments: of a corpus.
+        vectors: centered and whitened, (row, feature).
+        rows: the phoneme's segments, in all utterances that count.
+        labels: each utterance's emotion, (utterance,).
+    """
+    if len(np.unique(segments.speaker[rows])) < 2:
+        return 0.0
+    utterances, places = np.unique(segments.utterance[rows], return_inverse=True)
+    sums = np.zeros((len(utterances), vectors.shape[1]))
+    np.add.at(sums, places, vectors[rows])
+    means = sums / np.bincount(places)[:, None]
+    owner = owners(segments, len(labels))[utterances]
+    return float(np.nanmean(held_out_bits(means, labels[utterances], owner)))

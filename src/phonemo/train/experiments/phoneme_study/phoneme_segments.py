@@ -15,7 +15,7 @@ from phonemo.audio import RATE
 from phonemo.corpora.manifest import Utterance
 from phonemo.errors import PhonemeError
 from phonemo.runtime.phonemes.alignment import PAUSE_SECONDS, align
-from phonemo.train.experiments.emotional_phonemes import fit_probe
+from phonemo.train.experiments.phoneme_study.alignment_layer import fit_alignment_layer
 from phonemo.train.experiments.phoneme_study.recognized_posteriors import Posteriors
 from phonemo.train.experiments.phoneme_study.study_corpus import (
     Floats,
@@ -25,8 +25,8 @@ from phonemo.train.experiments.phoneme_study.study_corpus import (
 )
 
 Alignment = Literal["forced", "by hand"]
-#: Utterances that the alignment's probe is fitted on.
-_PROBE_UTTERANCES = 400
+#: Utterances that the alignment's layer is fitted on.
+_LAYER_UTTERANCES = 400
 #: How far a phoneme extends into a pause, in frames: 40 ms, as in phonemo.runtime.phonemes.
 _REACH = 2.0
 
@@ -95,15 +95,15 @@ def align_corpus(
 
 
 def _fitted_posteriors(corpus: StudyCorpus, seed: int) -> Posteriors:
-    order = np.random.default_rng(seed).permutation(len(corpus.utterances))[:_PROBE_UTTERANCES]
+    order = np.random.default_rng(seed).permutation(len(corpus.utterances))[:_LAYER_UTTERANCES]
     rows = [corpus.utterances[index] for index in sorted(order)]
     features = {row.id: corpus.frames(row.id, corpus.depth) for row in rows}
-    probe = fit_probe(rows, features, corpus.inventory, seed)
+    layer = fit_alignment_layer(rows, features, corpus.inventory, seed)
 
     def posteriors(row: Utterance) -> npt.NDArray[np.float64]:
         frames = torch.from_numpy(corpus.frames(row.id, corpus.depth))
         with torch.no_grad():
-            return np.asarray(probe(frames).double().log_softmax(dim=1))
+            return np.asarray(layer(frames).double().log_softmax(dim=1))
 
     return posteriors
 

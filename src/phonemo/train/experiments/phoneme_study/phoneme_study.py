@@ -26,6 +26,7 @@ from phonemo.train.experiments.phoneme_study.phoneme_bits import (
     centered,
     measurable,
     owners,
+    utterance_bits,
     whitened,
 )
 from phonemo.train.experiments.phoneme_study.phoneme_reading import (
@@ -40,13 +41,9 @@ from phonemo.train.experiments.phoneme_study.phoneme_segments import (
     make_segments,
     spans_by_hand,
 )
-from phonemo.train.experiments.phoneme_study.shrunken_gaussian import (
-    held_out_bits,
-    speaker_folds,
-)
+from phonemo.train.experiments.phoneme_study.shrunken_gaussian import speaker_folds
 from phonemo.train.experiments.phoneme_study.study_corpus import (
     CONVOLUTIONS,
-    Integers,
     StudyCorpus,
     open_corpus,
     text_of,
@@ -229,7 +226,7 @@ def chosen_by_fold(
     for number, test in enumerate(speaker_folds(owner), start=1):
         training = ~test[segments.utterance]
         bits = {
-            segments.symbols[symbol]: _training_bits(
+            segments.symbols[symbol]: utterance_bits(
                 segments, vectors, rows[training[rows]], labels
             )
             for symbol, rows in measurable(segments, options.material.segments)
@@ -237,18 +234,6 @@ def chosen_by_fold(
         ranked = sorted(bits, key=lambda name: (-bits[name], name))
         chosen[f"speakers-{number}"] = tuple(ranked[: options.keep])
     return chosen
-
-
-def _training_bits(
-    segments: Segments, vectors: np.ndarray, rows: Integers, labels: Integers
-) -> float:
-    """As in training: the mean of a phoneme's segments in each utterance, all utterances."""
-    utterances, places = np.unique(segments.utterance[rows], return_inverse=True)
-    sums = np.zeros((len(utterances), vectors.shape[1]))
-    np.add.at(sums, places, vectors[rows])
-    means = sums / np.bincount(places)[:, None]
-    owner = owners(segments, len(labels))[utterances]
-    return float(np.nanmean(held_out_bits(means, labels[utterances], owner)))
 
 
 def write_study(study: PhonemeStudy, folder: Path) -> None:
