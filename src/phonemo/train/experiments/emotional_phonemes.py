@@ -44,9 +44,8 @@ from phonemo.train.experiments.phoneme_study.recognized_posteriors import (
 )
 from phonemo.train.experiments.phoneme_study.study_corpus import (
     CONVOLUTIONS,
-    FEWEST_SENTENCES,
     StudyCorpus,
-    text_of,
+    has_few_sentences,
 )
 from phonemo.train.feature_cache import FeatureCache
 
@@ -144,7 +143,7 @@ def _corpus(experiment: Experiment, ids: Sequence[str], cache: FeatureCache) -> 
         cache=cache,
         depth=_highest(cache, rows[0].id),
         grid=grid,
-        posteriors=_posteriors(experiment, len({text_of(row) for row in rows}), inventory, grid),
+        posteriors=_posteriors(experiment, inventory, grid) if has_few_sentences(rows) else None,
     )
 
 
@@ -164,11 +163,9 @@ def _has_convolutions(corpus: StudyCorpus) -> bool:
 
 
 def _posteriors(
-    experiment: Experiment, sentences: int, inventory: PhonemeInventory, grid: FrameGrid
+    experiment: Experiment, inventory: PhonemeInventory, grid: FrameGrid
 ) -> Posteriors | None:
-    """Posteriors of the packaged aligner, if it is needed and its phonemes and frames are these."""
-    if sentences >= FEWEST_SENTENCES:
-        return None
+    """Posteriors of the packaged aligner, if its phonemes and frames are these."""
     try:
         return posteriors_of(packaged(_ALIGNER), experiment.manifest, inventory, grid)
     except ModelError:  # another alphabet, or other frames: a layer is fitted instead

@@ -9,7 +9,7 @@ recording the sound was.)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def open_corpus(
     cache = build_cache(folder, model, manifest, rows, FrozenDepth(depth), progress)
     languages = {row.language for row in rows if row.language}
     grid = model.backbone.grid
-    recognized = aligner if len({text_of(row) for row in rows}) < FEWEST_SENTENCES else None
+    recognized = aligner if has_few_sentences(rows) else None
     return StudyCorpus(
         name=manifest.header.corpus,
         language="+".join(sorted(languages)),
@@ -149,6 +149,11 @@ def _some_sentences(rows: list[Utterance], most: int) -> list[Utterance]:
         if len(kept) < most:
             kept += texts[text]
     return [rows[index] for index in sorted(kept)]
+
+
+def has_few_sentences(rows: Sequence[Utterance]) -> bool:
+    """Whether an aligner fitted on these utterances could learn their sentences by heart."""
+    return len({text_of(row) for row in rows}) < FEWEST_SENTENCES
 
 
 def text_of(row: Utterance) -> str:
