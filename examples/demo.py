@@ -20,7 +20,7 @@ import speak
 
 import phonemo
 from phonemo.annotations.prediction import UNSURE
-from phonemo.cli.console import table_row
+from phonemo.cli.prediction_text import table_row
 from phonemo.errors import PhonemoError
 
 SPOKEN = Path("work/spoken")
