@@ -4,8 +4,9 @@
         --decoder work/decoder/phonemes.npz
     python benchmarks/phonemes.py BUNDLE --manifest work/emodb.jsonl --picture boundaries.png
 
-BUNDLE is a bundle or a model folder. Only speakers that it was not trained on are tested; --seen
-tests all, and the first line says so. The decoder's language model comes from the bundle, or from
+BUNDLE is a bundle or a model folder. Only speakers that it was not trained on are tested, so that a
+provenance.json must name those it was trained on; --seen tests all, and the first line says so. The
+decoder's language model comes from the bundle, or from
 another one's phonemes.npz (``phonemo export --decoder``).
 """
 
@@ -24,7 +25,7 @@ import numpy as np
 from phonemo.audio import RATE, load_waveform
 from phonemo.audio.frames import FrameGrid
 from phonemo.corpora.g2p.alphabets import IPA_CLASS
-from phonemo.corpora.manifest import Utterance, read_manifest
+from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.corpora.phoneme_inventory import PhonemeInventory
 from phonemo.errors import ModelError, PhonemoError, UsageError
 from phonemo.evaluation.calibration import log_softmax
@@ -198,15 +199,29 @@ def open_network(folder: Path) -> Network:
 
 def _clips(options: argparse.Namespace, network: Network) -> Iterable[Clip]:
     manifest = read_manifest(options.manifest)
-    lineage = provenance_of(options.provenance or options.model)
-    corpus = manifest.header.corpus
-    taught = set() if options.seen else set(lineage.overlap(corpus, manifest.utterances)[1])
+    taught = set() if options.seen else _taught_speakers(options, manifest)
     for row in manifest.utterances[:: options.every]:
         reference = network.inventory.encode(row.phonemes, row.transcript, row.emotion)
         if not reference or row.speaker in taught or options.split not in (None, row.split):
             continue
         waveform = load_waveform(manifest.audio_path(row))
         yield Clip(row, reference, network.posteriors(waveform.samples), waveform.samples)
+
+
+def _taught_speakers(options: argparse.Namespace, manifest: Manifest) -> set[str]:
+    """The manifest's speakers that the network was trained on.
+
+    Raises:
+        UsageError: no provenance.json says which.
+    """
+    folder = options.provenance or options.model
+    provenance = provenance_of(folder)
+    if not provenance.taught:
+        raise UsageError(
+            f"{folder}: expected a provenance.json with the training speakers, got none; name "
+            "the folder of the trained model with --provenance, or test all speakers with --seen"
+        )
+    return set(provenance.overlap(manifest.header.corpus, manifest.utterances)[1])
 
 
 def _boundaries(clip: Clip, network: Network, refined: bool) -> Iterable[Boundary]:

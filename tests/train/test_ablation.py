@@ -413,6 +413,36 @@ def test_some_folds_and_some_seeds(study, written):
         )
 
 
+def test_some_arms(study, written):
+    config = study({**TASKS, "gate": {"model.fusion": "gate"}})
+    ablate(config, "test", FOLDS[:1], workers=1)
+    named = ["multi-task", "gate"]
+    found = ablate(config, "test", FOLDS[:2], workers=1, names=named)
+    assert trained_cells(config) == every([*TASKS, "gate"], FOLDS[:1], [1]) | every(
+        named, FOLDS[:2], [1]
+    )
+    (table,) = found["tables"]
+    assert [row["arm"] for row in table["rows"]] == named
+    assert {row["folds"] for row in table["rows"]} == {2}, "the unnamed arm's one fold is no limit"
+    assert found["missing"] == ["single-task"]
+    assert found["config"] == ablate(config, "test", FOLDS[:1], workers=1)["config"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["gate"], "no arm 'gate'; arms: multi-task, single-task"),
+        (["single-task"], "expected the baseline of a table .*; baselines: multi-task"),
+    ],
+)
+def test_arms_without_a_table_are_refused_before_anything_is_trained(
+    study, written, names, message
+):
+    with pytest.raises(ConfigError, match=message):
+        ablate(study(TASKS), "test", workers=1, names=names)
+    assert written.trained == []
+
+
 @pytest.mark.parametrize(
     ("folds", "seeds", "message"),
     [

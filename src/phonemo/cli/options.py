@@ -82,6 +82,10 @@ ChannelChoice = Annotated[
         "of a call; or the number of one channel (1 is left, 2 is right).",
     ),
 ]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arm", metavar="NAME", help="Run and compare only this arm; repeatable."),
+]
 Names = Annotated[
     list[str] | None,
     typer.Option("--fold", metavar="NAME", help="Run only this fold; repeatable."),

@@ -12,6 +12,7 @@ from phonemo.cli import console, progress_bars
 from phonemo.cli.options import (
     Address,
     Apart,
+    Arms,
     Engine,
     EngineName,
     Names,
@@ -38,6 +39,7 @@ def ablate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the arms' runs.")
     ] = None,
+    arm: Arms = None,
     fold: Names = None,
     seed: Seeds = None,
     workers: Annotated[
@@ -53,10 +55,10 @@ def ablate(
     Run the command again to resume; finished folds are kept.
     """
     from phonemo.evaluation.studies import ablation_lines
-    from phonemo.train.experiments.ablation_config import expand, load_ablation_config
+    from phonemo.train.experiments.ablation_config import expand, load_ablation_config, with_arms
 
     resolved = load_ablation_config(config, parse_overrides(overrides, output))
-    expand(resolved)
+    expand(with_arms(resolved, unique(arm)))
     check_address(engine, address)
     needs_torch("training")
     from phonemo.runtime.workers import Cluster
@@ -66,7 +68,8 @@ def ablate(
     cluster = Cluster(address, workers) if engine is EngineName.ray else None
     with progress_bars.run_progress(quiet) as progress:
         results = run_ablation(
-            resolved, command_line(), unique(fold), unique(seed), workers, progress, cluster
+            *(resolved, command_line(), unique(fold), unique(seed), workers, progress, cluster),
+            names=unique(arm),
         )
     for line in ablation_lines(results):
         typer.echo(line)

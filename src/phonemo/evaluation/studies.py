@@ -282,7 +282,7 @@ def ablation_lines(found: Mapping[str, Any]) -> Iterator[str]:
         for row in table["rows"]:
             yield f"  {row['arm']:<{width}}{_score_columns(row)}{_versus_columns(row['versus'])}"
     if found.get("missing"):
-        yield f"left out, no finished run: {', '.join(found['missing'])}"
+        yield f"left out, no finished run or not chosen: {', '.join(found['missing'])}"
     yield "against: UA minus the first row's, tested over speakers (details: phonemo compare)"
 
 

@@ -23,7 +23,7 @@ from phonemo.evaluation.studies import table_rows
 from phonemo.files import folder_lock, write_json
 from phonemo.runtime.workers import Cluster
 from phonemo.train.callbacks import RunProgress
-from phonemo.train.experiments.ablation_config import AblationConfig, arm_config
+from phonemo.train.experiments.ablation_config import AblationConfig, arm_config, with_arms
 from phonemo.train.experiments.executors import FoldJob, run_jobs, workers_for
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.run_folder import FoldSeed
@@ -152,6 +152,7 @@ def ablate(
     workers: int | None = None,
     progress: RunProgress | None = None,
     cluster: Cluster | None = None,
+    names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train and test every arm on every fold with every seed; finished cells are kept.
 
@@ -163,6 +164,7 @@ def ablate(
         workers: parallel processes; None for as many as there are cores for.
         progress: receives the progress.
         cluster: the Ray cluster that trains the cells; None trains on this machine, without Ray.
+        names: arms to train and compare; empty for all. The others, finished or not, are left out.
 
     Returns:
         The content of ablation.json.
@@ -173,8 +175,9 @@ def ablate(
     """
     progress = progress or RunProgress()
     with folder_lock(Path(config.output)):
-        arms = {name: open_arm(config, name, command, progress) for name in config.arms}
-        check_comparable(config, arms)
+        chosen = with_arms(config, names)
+        arms = {name: open_arm(config, name, command, progress) for name in chosen.arms}
+        check_comparable(chosen, arms)
         most = workers_for(max(arm.config.threads for arm in arms.values()))
         selection = StudySelection(folds, seeds, workers or most, cluster)
         failed: list[str] = []
@@ -288,7 +291,7 @@ def _write_results(
         "config": digest_of(config, {"output": True}),
         "phonemo": __version__,
         "cores": os.cpu_count(),
-        "missing": [name for name in arms if name not in begun],
+        "missing": [name for name in config.arms if name not in begun],
         "tables": [
             {
                 "title": table.title,
@@ -300,7 +303,7 @@ def _write_results(
                     [name for name in table.arms if name in begun],
                 ),
             }
-            for table in config.tables
+            for table in with_arms(config, list(arms)).tables
             if table.baseline in begun
         ],
     }

@@ -129,6 +129,36 @@ def load_ablation_config(path: str | Path, overrides: Sequence[str] = ()) -> Abl
     return load_section(path, overrides, AblationConfig)
 
 
+def with_arms(config: AblationConfig, names: Sequence[str]) -> AblationConfig:
+    """Return the ablation with some of its arms, and the tables that these can fill.
+
+    Args:
+        config: the ablation.
+        names: the arms to keep; empty keeps all.
+
+    Raises:
+        ConfigError: an unknown arm, or no table has its baseline and another arm among them.
+    """
+    if not names:
+        return config
+    if unknown := sorted(set(names) - config.arms.keys()):
+        raise ConfigError(f"no arm {unknown[0]!r}; arms: {', '.join(config.arms)}")
+    tables = [
+        table.model_copy(update={"arms": tuple(arm for arm in table.arms if arm in names)})
+        for table in config.tables
+        if table.baseline in names
+    ]
+    tables = [table for table in tables if table.arms]
+    if not tables:
+        baselines = ", ".join(dict.fromkeys(table.baseline for table in config.tables))
+        raise ConfigError(
+            f"expected the baseline of a table and an arm to compare with it, got "
+            f"{', '.join(names)}; baselines: {baselines}"
+        )
+    arms = {name: changes for name, changes in config.arms.items() if name in names}
+    return config.model_copy(update={"arms": arms, "tables": tuple(tables)})
+
+
 def expand(config: AblationConfig) -> dict[str, RunConfig]:
     """Build the full config of every arm.
 
