@@ -1,4 +1,4 @@
-"""Error rates of phonemes: trained-on speakers are left out, and refused where nobody names them."""
+"""Error rates of phonemes: trained-on speakers are left out; a network must name them."""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ from phonemo.cli.main import app
 from phonemo.errors import ResultError
 from phonemo.evaluation import significance, summary
 from phonemo.evaluation.metrics import bootstrap_interval, confusion_matrix, unweighted_accuracy
+from phonemo.evaluation.permutation import SWAPS
 from phonemo.evaluation.prediction_rows import validate_rows
-from phonemo.evaluation.significance import SWAPS, compare, mcnemar
+from phonemo.evaluation.significance import compare, mcnemar
 from phonemo.evaluation.summary import summarize
 from phonemo.labels import LabelSet
 
@@ -153,6 +154,28 @@ def test_disagreements_count_what_only_one_run_classified_correctly():
     assert [(one.only_first, one.only_second) for one in found] == [(2, 1), (0, 1)]
 
 
+def in_folds(made, size):
+    """The same answers where each fold tests so many speakers."""
+    return [row | {"fold": f"fold-{int(row['speaker']) // size}"} for row in made]
+
+
+def test_speakers_of_one_fold_are_swapped_together_for_the_second_p(ua_alone):
+    first, second = in_folds(rows(0.5), 2), in_folds(rows(0.95, draw=1), 2)
+    ua = compare(validate_rows(first, LABELS), validate_rows(second, LABELS)).scores["ua"]
+    assert (ua.p, ua.p_folds) == (2 / 2**6, 2 / 2**3)
+    alone = (
+        [row | {"fold": "fold-0"} for row in first],
+        [row | {"fold": "fold-0"} for row in second],
+    )
+    ua = compare(*(validate_rows(run, LABELS) for run in alone)).scores["ua"]
+    assert (ua.p, ua.p_folds) == (2 / 2**6, None), "one fold has nothing to swap"
+
+
+def test_where_every_fold_is_a_speaker_both_p_are_one(ua_alone):
+    ua = compare(answered(0.6), answered(0.75, draw=3)).scores["ua"]
+    assert ua.p == ua.p_folds
+
+
 def test_one_speaker_has_no_interval():
     ua = compare(answered(0.7, speakers=1), answered(0.8, speakers=1, draw=1)).scores["ua"]
     assert (ua.low, ua.high, ua.p) == (None, None, None)
@@ -230,6 +253,13 @@ def test_the_command_shows_everything_and_writes_json(tmp_path, no_intervals):
     ua = data["scores"]["ua"]
     assert ua["difference"] == pytest.approx(ua["second"] - ua["first"])
     assert ua["p"] == 2 / 64
+
+
+def test_the_verdict_has_the_p_of_folds_where_that_shows_no_difference(tmp_path, no_intervals):
+    first = write_run(tmp_path / "one", in_folds(rows(0.5), 2))
+    second = write_run(tmp_path / "two", in_folds(rows(0.95, draw=1), 2))
+    done = CliRunner().invoke(app, ["compare", first, second])
+    assert "by fold 0.250: others may not differ" in done.stdout.splitlines()[-1]
 
 
 def test_no_difference_is_not_reported_as_equality(tmp_path, no_intervals):

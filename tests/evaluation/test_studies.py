@@ -397,7 +397,8 @@ def test_a_file_that_is_no_study_is_one_clear_line(
 def test_an_ablation_on_the_terminal_by_hand() -> None:
     first, header, base, multi, second, *_, gate, last = ablation_lines(ablation())
     assert (first, second) == ("Do phonemes help?", "Does a gate?")
-    expected = ("WA %", "UA %", "PER %", "against", "95 % interval", "p", "p (Holm)")
+    expected = ("WA %", "UA %", "PER %", "against", "95 % interval", "p")
+    expected = (*expected, "p (Holm)", "p (folds)")
     assert " ".join(header.split()) == " ".join(expected)
     assert base.split() == ["single-task", "50.0", "60.0", "12.3"]
     expected = (
@@ -411,9 +412,11 @@ def test_an_ablation_on_the_terminal_by_hand() -> None:
         "+7.0",
         "0.123",
         "0.247",
+        "-",
     )
     assert tuple(multi.split()) == expected
-    expected = ("gate", "50.0", "60.0", "-", "-20.0", "-30.0", "to", "-10.0", "0.010", "0.010")
+    expected = ("gate", "50.0", "60.0", "-", "-20.0", "-30.0", "to", "-10.0")
+    expected = (*expected, "0.010", "0.010", "-")
     assert tuple(gate.split()) == expected
     assert "first row" in last
 
@@ -552,7 +555,22 @@ def test_rows_are_json_that_makes_a_table(rows: list[dict[str, Any]], tmp_path: 
     assert table_row(text, "twin")[6:9] == ["+0.0 (+0.0 to +0.0)", "1.000", "1.000"]
     assert table_row(text, "better")[7:9] == ["0.062", "0.188"]
     lines = list(ablation_lines({"tables": [table]}))
-    assert lines[4].split()[-2:] == ["0.062", "0.188"]
+    assert lines[4].split()[-3:] == ["0.062", "0.188", "0.062"], "every fold is a speaker"
+
+
+def test_the_p_of_folds_stands_beside_that_of_speakers(tmp_path: Path) -> None:
+    versus = against(0.03, 0.01, 0.05, 0.004, 0.004) | {"p_folds": 0.125}
+    table = {"title": "t", "baseline": "a", "rows": [arm("a"), arm("b", versus=versus)]}
+    assert table_row(written(tmp_path, ablation=ablation(table)), "b")[7] == "0.004 (folds 0.125)"
+    assert list(ablation_lines(ablation(table)))[3].split()[-1] == "0.125"
+
+
+def test_selected_values_are_counted_by_arm(tmp_path: Path) -> None:
+    rates = {"key": "train.rate_heads", "folds": {"a": 0.001, "b": 0.0003, "c": 0.001}}
+    rows = [arm("base", tuned=rates), arm("other", tuned=rates | {"folds": {"a": 0.01}})]
+    table = {"title": "t", "baseline": "base", "rows": rows}
+    text = written(tmp_path, ablation=ablation(table))
+    assert "- picked: base 0.001 in 2 folds, 0.0003 in 1 fold; other 0.01 in 1 fold\n" in text
 
 
 def test_a_single_speaker_has_no_p(tmp_path: Path) -> None:
@@ -561,7 +579,7 @@ def test_a_single_speaker_has_no_p(tmp_path: Path) -> None:
         "b": write_run(tmp_path / "b", answers(0.9, speakers=1, draw=1)),
     }
     _, row = table_rows(runs, {"a": {}, "b": {}}, "a", ["b"])
-    empty = dict.fromkeys(("low", "high", "p", "p_holm"))
+    empty = dict.fromkeys(("low", "high", "p", "p_holm", "p_folds"))
     assert row["versus"] == {"difference": row["versus"]["difference"]} | empty
     assert row["versus"]["difference"] != 0
     table = {"title": "t", "baseline": "a", "rows": [row | {"versus": None}, row]}
@@ -656,7 +674,7 @@ def test_a_leaky_table_is_marked_in_the_terminal_and_on_the_page(tmp_path: Path)
 def test_arms_without_a_finished_cell_are_named(tmp_path: Path) -> None:
     table = {"title": "t", "baseline": "a", "rows": [arm("a")]}
     result = ablation(table, missing=["wild"])
-    assert any(line == "left out, no finished run or not chosen: wild" for line in ablation_lines(result))
+    assert "left out, no finished run or not chosen: wild" in list(ablation_lines(result))
     assert "- left out, not finished: wild" in written(tmp_path, ablation=result)
 
 

@@ -17,12 +17,12 @@ from transformers import TrainerState
 
 from phonemo.config import RunConfig, write_config
 from phonemo.errors import ConfigError, ModelError, ProtocolError, RunError
-from phonemo.evaluation.studies import ablation_lines
+from phonemo.evaluation.studies import TUNED, ablation_lines
 from phonemo.files import folder_lock, read_rows, write_json, write_rows
 from phonemo.runtime import workers
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments import training_run as runner
-from phonemo.train.experiments.ablation import ABLATION, TUNED, ablate
+from phonemo.train.experiments.ablation import ABLATION, ablate
 from phonemo.train.experiments.ablation_config import AblationConfig, load_ablation_config
 from phonemo.train.experiments.baselines import egemaps
 from phonemo.train.experiments.executors import FoldJob, run_jobs, workers_for
@@ -263,6 +263,9 @@ def _test_disagrees(config: Any, cell: FoldSeed) -> tuple[float, Iterable[str]]:
 def picked_in(config: AblationConfig, arm: str) -> dict[str, float]:
     found = json.loads((Path(config.output) / arm / TUNED).read_text())
     assert found["key"] == RATES["key"]
+    written = json.loads((Path(config.output) / ABLATION).read_text())
+    (table,) = written["tables"]
+    assert [row["tuned"] for row in table["rows"] if row["arm"] == arm] == [found]
     return found["folds"]
 
 
@@ -508,7 +511,7 @@ def test_p_values_of_a_table_are_adjusted_for_its_arms(study, written):
         assert row["versus"]["p_holm"] == 2 / 8
     title, _, first, second, *_ = ablation_lines(found)
     assert (title, first.split()) == ("Question", ["wrong", "0.0", "0.0", "-"])
-    assert " ".join(second.split()) == "a 100.0 100.0 - +100.0 +100.0 to +100.0 0.125 0.250"
+    assert " ".join(second.split()) == "a 100.0 100.0 - +100.0 +100.0 to +100.0 0.125 0.250 0.125"
 
 
 # Jobs and processes -------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from phonemo.errors import CheckpointError, RunError
 from phonemo.files import folder_lock
 from phonemo.train import checkpointing
 from phonemo.train.callbacks import read_log
+from phonemo.train.experiments.fold import FoldRun
 from phonemo.train.experiments.training_run import run
 from tests.train.forking import Launcher
 from tests.train.tiny_run import make_config, make_corpus, with_changes
@@ -94,6 +95,23 @@ def test_a_finished_fold_is_not_trained_again(tmp_path):
     before = model.stat().st_mtime_ns
     run(config, "test", folds=[FOLD])
     assert model.stat().st_mtime_ns == before
+
+
+def test_a_training_that_ended_untested_is_tested_in_its_precision(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    tested = []
+    for name in ("whole", "killed"):
+        config = make_config(tmp_path / name, epochs=1, precision="bf16")
+        if name == "killed":
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(FoldRun, "test", killed)
+                run(config, "test", folds=[FOLD])
+        run(config, "test", folds=[FOLD])
+        cell = Path(config.output) / "seed-1" / FOLD
+        tested.append((cell / "predictions.jsonl").read_text(encoding="utf-8"))
+    assert tested[0] == tested[1]
 
 
 def test_another_config_leaves_a_run_unchanged(tmp_path):

@@ -23,11 +23,16 @@ def comparison_lines(first: Metrics, second: Metrics, found: Comparison) -> Iter
     yield f"{found.utterances} utterances, {found.clusters} clusters ({found.unit})"
     if found.unit != "speaker":
         yield "some speakers are unknown: their utterances count as independent, so p is too small"
-    yield f"{'':<13}{'A %':>7}{'B %':>7}{'B - A':>8}   95 % interval       p"
+    yield f"{'':<13}{'A %':>7}{'B %':>7}{'B - A':>8}   95 % interval       p  p (folds)"
     for name, difference in found.scores.items():
         yield f"{_NAMES.get(name) or _ccc_name(name):<13}{_score_line(difference)}"
     ways = f"all {found.swaps} ways" if found.exact else f"{found.swaps} random ways"
     yield f"interval: bootstrap over clusters; p: {ways} of swapping them between A and B"
+    if found.folds:
+        yield (
+            "p (folds): whole folds swapped, whose speakers share networks; n folds give no p "
+            "below 2 to the power of 1 - n"
+        )
     yield from _mcnemar_lines(found)
     yield from _fold_lines(found) if found.folds else ()
     yield verdict(found)
@@ -55,7 +60,10 @@ def verdict(found: Comparison) -> str:
     if main.p >= 0.05:
         return f"{name}: no difference is shown (p {p_text(main.p)}), which does not show equality"
     better = "higher" if main.difference > 0 else "lower"
-    return f"{name}: B is {better} by {100 * abs(main.difference):.1f} points (p {p_text(main.p)})"
+    chance = f"p {p_text(main.p)}"
+    if main.p_folds is not None and main.p_folds >= 0.05:
+        chance += f" for these networks; by fold {p_text(main.p_folds)}: others may not differ"
+    return f"{name}: B is {better} by {100 * abs(main.difference):.1f} points ({chance})"
 
 
 def _ccc_name(score: str) -> str:
@@ -69,7 +77,8 @@ def _score_line(score: Difference) -> str:
     if score.low is None or score.high is None or score.p is None:
         return f"{values}   one speaker: none"
     interval = f"{100 * score.low:+.1f} to {100 * score.high:+.1f}"
-    return f"{values}   {interval:<16}{p_text(score.p):>8}"
+    folds = "-" if score.p_folds is None else p_text(score.p_folds)
+    return f"{values}   {interval:<16}{p_text(score.p):>8}{folds:>11}"
 
 
 def _mcnemar_lines(comparison: Comparison) -> Iterator[str]:

@@ -1,27 +1,26 @@
 """Paired comparison of two runs of one protocol: difference of scores and its significance.
 
 The unit is the speaker: utterances of one speaker are correlated, and treating them as independent
-would overstate the significance of every difference.
+would overstate the significance of every difference. Speakers tested in one fold share its
+networks, so each difference has a second p, over folds.
 
 The module also reads run folders.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from phonemo.errors import ResultError
 from phonemo.evaluation.metrics import Counts, bootstrap_interval, unweighted_accuracy
 from phonemo.evaluation.metrics_schema import Metrics
+from phonemo.evaluation.permutation import PairedCounts, Signs, draw_swaps, paired_counts
 from phonemo.evaluation.prediction_rows import (
     STATISTICS,
     PredictionRow,
@@ -40,13 +39,8 @@ from phonemo.evaluation.summary import LEVEL, SAMPLES
 from phonemo.files import loads_json_lines
 from phonemo.labels import LabelSet, label_set
 
-SWAPS = 10_000
-"""Maximum number of speaker permutations; where fewer exist, all are used."""
-_Signs = npt.NDArray[np.bool_]
 Key = TypeVar("Key", bound=Hashable)
 #: Differences this close are equal up to rounding of sums in another order.
-_EQUAL = 1e-12
-#: The same for differences of sums in which speakers are swapped.
 _EQUAL_SUMS = 1e-9
 
 
@@ -61,6 +55,11 @@ class Difference:
     high: float | None
     p: float | None
     """Two-sided: share of speaker permutations with a difference at least as large."""
+    p_folds: float | None = None
+    """The same with whole folds swapped, whose speakers share networks; None for a single fold.
+
+    With n folds it is 2 ** (1 - n) or more.
+    """
 
     @property
     def difference(self) -> float:
@@ -125,11 +124,10 @@ def compare(first: PredictionTable, second: PredictionTable) -> Comparison:
     """
     check_paired(first, second)
     clusters = clusters_of(first.rows)
-    tables = [_by_cluster(run, clusters) for run in (first, second)]
-    count = len(set(clusters))
-    signs, exact = draw_swaps(count)
+    speakers = paired_counts(first, second, clusters)
+    folds = _fold_counts(first, second, clusters) or speakers
     scores = {
-        name: _difference(first, second, statistic, tables, signs)
+        name: _difference(first, second, statistic, speakers, folds)
         for name, statistic in STATISTICS.items()
     }
     return Comparison(
@@ -137,10 +135,10 @@ def compare(first: PredictionTable, second: PredictionTable) -> Comparison:
         disagreements=tuple(_disagreements(first, second)),
         folds=tuple(_fold_pairs(first, second)),
         utterances=len({row["id"] for row in first.rows}),
-        clusters=count,
+        clusters=speakers.units,
         unit=unit_of(clusters),
-        swaps=len(signs),
-        exact=exact,
+        swaps=len(speakers.signs),
+        exact=speakers.exact,
     )
 
 
@@ -211,72 +209,33 @@ def adjusted(differences: Mapping[Key, Difference]) -> dict[Key, float]:
     return dict(zip(values, holm(list(values.values())), strict=True))
 
 
-def _by_cluster(run: PredictionTable, clusters: Sequence[str]) -> Counts:
-    """Count each speaker's predictions: (cluster, seed, emotion, emotion)."""
-    owner = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)[1]
-    shape = (int(owner.max()) + 1, len(run.seeds), run.classes, run.classes)
-    cell = np.ravel_multi_index((owner, run.seed, run.truth, run.predicted), shape)
-    counts: Counts = np.bincount(cell, minlength=math.prod(shape)).astype(np.int64)
-    return counts.reshape(shape)
-
-
 def _difference(
     first: PredictionTable,
     second: PredictionTable,
     statistic: Callable[[Counts], float],
-    tables: Sequence[Counts],
-    signs: _Signs,
+    speakers: PairedCounts,
+    folds: PairedCounts,
 ) -> Difference:
     def difference(rows: Counts) -> float:
         return second.mean(statistic, rows) - first.mean(statistic, rows)
 
     everything = np.arange(len(first.rows))
     ours, theirs = (run.mean(statistic, everything) for run in (first, second))
-    if signs.shape[1] < 2:
+    if speakers.units < 2:
         return Difference(ours, theirs, None, None, None)
     interval = bootstrap_interval(clusters_of(first.rows), difference, samples=SAMPLES, level=LEVEL)
-    p = _swapped_share(statistic, tables, signs, abs(theirs - ours))
-    return Difference(ours, theirs, interval.low, interval.high, p)
+    p = speakers.p(statistic, theirs - ours)
+    p_folds = p if folds is speakers else folds.p(statistic, theirs - ours)
+    return Difference(ours, theirs, interval.low, interval.high, p, p_folds)
 
 
-def _swapped_share(
-    statistic: Callable[[Counts], float], tables: Sequence[Counts], signs: _Signs, observed: float
-) -> float:
-    """Share of the permutations with a difference at least as large as the observed one."""
-    ours, theirs = tables
-    mixed = _sum_clusters(~signs, ours) + _sum_clusters(signs, theirs)
-    rest = _sum_clusters(signs, ours) + _sum_clusters(~signs, theirs)
-
-    def score(table: Counts) -> float:
-        return float(np.mean([statistic(first) for first in table if first.any()]))
-
-    extreme = [
-        abs(score(second) - score(first)) >= observed - _EQUAL
-        for first, second in zip(mixed, rest, strict=True)
-    ]
-    return float(np.mean(extreme))
-
-
-def _sum_clusters(weights: _Signs, tables: Counts) -> Counts:
-    """Sum counts (cluster, ...) over the clusters selected in (swap, cluster): (swap, ...)."""
-    total = np.tensordot(weights.astype(np.float64), tables.astype(np.float64), axes=1)
-    return np.rint(total).astype(np.int64)
-
-
-def draw_swaps(clusters: int) -> tuple[_Signs, bool]:
-    """Draw the speakers that a permutation swaps; the first one swaps none.
-
-    Args:
-        clusters: number of speakers.
-
-    Returns:
-        (swap, cluster), True where swapped, and whether these are all permutations.
-    """
-    if 2**clusters <= SWAPS:
-        return np.array(list(itertools.product((False, True), repeat=clusters))), True
-    signs = np.random.default_rng(0).integers(2, size=(SWAPS, clusters)).astype(bool)
-    signs[0] = False  # the observed labeling is one of the permutations (Phipson and Smyth 2010)
-    return signs, False
+def _fold_counts(
+    first: PredictionTable, second: PredictionTable, clusters: Sequence[str]
+) -> PairedCounts | None:
+    """Count by fold; None if every fold is a speaker."""
+    names = [fold_of(row) for row in first.rows]
+    sizes = {len(set(one)) for one in (names, clusters, list(zip(names, clusters, strict=True)))}
+    return None if len(sizes) == 1 else paired_counts(first, second, names)
 
 
 def _disagreements(first: PredictionTable, second: PredictionTable) -> Iterator[Disagreement]:
@@ -387,7 +346,7 @@ def with_dimensions(
     return Comparison(scores, (), (), pair.utterances, count, unit, len(signs), exact)
 
 
-def _ccc_difference(pair: PairedSums, columns: Sequence[int], signs: _Signs) -> Difference:
+def _ccc_difference(pair: PairedSums, columns: Sequence[int], signs: Signs) -> Difference:
     """The difference of the CCC, averaged over the dimensions ``columns``."""
     ours, theirs = (table[:, :, columns] for table in (pair.first, pair.second))
 

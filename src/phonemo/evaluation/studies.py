@@ -1,4 +1,4 @@
-"""Studies of several runs (ablation.json, cross.json): schemas, Markdown and terminal tables.
+"""Studies of several runs (ablation.json, cross.json): Markdown and terminal tables.
 
 An ablation compares every arm of a table with the table's baseline; a crossing is a matrix of
 training and tested corpora.
@@ -7,15 +7,14 @@ training and tested corpora.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from phonemo.evaluation.comparison_text import p_text
 from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain, with_interval
-from phonemo.evaluation.metrics_schema import Amount, Count, Protocol, Score, Share
+from phonemo.evaluation.metrics_schema import Score
 from phonemo.evaluation.ratings.rating_schema import RatingScore
 from phonemo.evaluation.ratings.rating_text import rating_text
 from phonemo.evaluation.significance import (
@@ -25,99 +24,17 @@ from phonemo.evaluation.significance import (
     compare_read,
     read_run,
 )
+from phonemo.evaluation.study_schema import (
+    Ablation,
+    ArmScore,
+    CrossCell,
+    Crossing,
+    Tuned,
+    Versus,
+)
 
-Points = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
-
-
-class _StudyModel(BaseModel):
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-
-class Versus(_StudyModel):
-    """An arm compared with the table's baseline: UA as a share, or CCC without emotions."""
-
-    difference: Points
-    low: Points | None
-    high: Points | None
-    p: Share | None
-    """From permutation of whole speakers; null for a single speaker."""
-    p_holm: Share | None
-    """Adjusted for the number of arms in the table."""
-
-
-class ArmScore(_StudyModel):
-    """One arm over all its folds and seeds."""
-
-    arm: str
-    changes: dict[str, Any]
-    config: str
-    corpus: str
-    protocol: Protocol
-    protocol_note: str
-    leaky: bool
-    seeds: tuple[int, ...]
-    folds: Count
-    utterances: Count
-    speakers: Count
-    wa: Score | None
-    ua: Score | None
-    """Null, as all scores of emotions, where no tested utterance has one."""
-    per: Amount | None
-    ece: Share | None
-    ccc: RatingScore | None = None
-    """Mean CCC of the rated dimensions; null without them."""
-    seconds: Amount
-    versus: Versus | None
-
-
-class ArmTable(_StudyModel):
-    """One question of an ablation; the baseline is the first row."""
-
-    title: str
-    baseline: str
-    rows: tuple[ArmScore, ...] = Field(min_length=1)
-
-
-class Ablation(_StudyModel):
-    """The content of ablation.json."""
-
-    name: str
-    command: str
-    config: str
-    phonemo: str
-    missing: tuple[str, ...] = ()
-    """Arms without a finished run."""
-    tables: tuple[ArmTable, ...]
-
-
-class CrossCell(_StudyModel):
-    """One training corpus on one tested corpus."""
-
-    train: str
-    test: str
-    run: str
-    config: str
-    protocol: str
-    leaky: bool
-    heard: bool = False
-    """Whether the backbone was pretrained on the tested corpus, without labels."""
-    seeds: tuple[int, ...] = ()
-    models: Count
-    utterances: Count
-    speakers: Count
-    wa: Score
-    ua: Score
-    ece: Share
-
-
-class Crossing(_StudyModel):
-    """The content of cross.json."""
-
-    name: str
-    command: str
-    labels: tuple[str, ...] = Field(min_length=2)
-    merge: dict[str, str]
-    cells: tuple[CrossCell, ...] = Field(min_length=1)
+TUNED = "tuned.json"
+"""An arm's selected values, in its run folder."""
 
 
 def study_sections(ablations: Iterable[Ablation], crossings: Iterable[Crossing]) -> Iterator[str]:
@@ -140,7 +57,9 @@ _HEADER = (
 _ABLATIONS = """\
 Each arm is compared with the first row of its table: the difference in UA with its 95 % interval
 (bootstrap over speakers) and p (permutation of whole speakers; Holm: adjusted for all arms of the
-table). Settings are those of the base config except for the arm's changes.
+table). Speakers tested in one fold share its networks: "folds" is p with whole folds permuted, and
+cannot be below 2 to the power of 1 - n with n folds. Settings are those of the base config except
+for the arm's changes.
 """
 _CROSSINGS = """\
 UA in %, with its 95 % interval over speakers. On its own corpus (\\*) a run is tested by its
@@ -175,7 +94,15 @@ def _common_notes(rows: Sequence[ArmScore]) -> Iterator[str]:
     )
     for note in dict.fromkeys(row.protocol_note for row in rows if row.protocol_note):
         yield f"- {plain(note)}"
+    if picked := [f"{row.arm} {_picked(row.tuned)}" for row in rows if row.tuned]:
+        yield f"- picked: {plain('; '.join(picked))}"
     yield ""
+
+
+def _picked(tuned: Tuned) -> str:
+    """The selected values and in how many folds, the most frequent first."""
+    counts = Counter(tuned.folds.values()).most_common()
+    return ", ".join(f"{value:g} in {count} fold{'s'[: count > 1]}" for value, count in counts)
 
 
 def _arm_row(row: ArmScore, rated: bool) -> tuple[str, ...]:
@@ -202,7 +129,9 @@ def versus_cells(versus: Versus | None) -> tuple[str, str, str]:
         return points, "-", "-"
     p_holm = "-" if versus.p_holm is None else p_text(versus.p_holm)
     interval = f"{100 * versus.low:+.1f} to {100 * versus.high:+.1f}"
-    return f"{points} ({interval})", p_text(versus.p), p_holm
+    same = versus.p_folds in (None, versus.p)  # every fold is a speaker
+    folds = "" if same else f" (folds {p_text(versus.p_folds or 0)})"
+    return f"{points} ({interval})", p_text(versus.p) + folds, p_holm
 
 
 def _crossing_section(study: Crossing) -> Iterator[str]:
@@ -259,11 +188,18 @@ def table_rows(
     others = {arm: read_run(folders[arm]) for arm in arms}
     differences = {arm: compare_read(first, run).main for arm, run in others.items()}
     p_holm = adjusted(differences)
-    rows = [_arm_data(baseline, changes[baseline], first)]
+    rows = [_arm_data(baseline, changes[baseline], first) | _tuned_data(folders[baseline])]
     for arm, run in others.items():
         versus = versus_data(differences[arm], p_holm.get(arm))
-        rows.append(_arm_data(arm, changes[arm], run) | {"versus": versus})
+        data = _arm_data(arm, changes[arm], run) | {"versus": versus}
+        rows.append(data | _tuned_data(folders[arm]))
     return rows
+
+
+def _tuned_data(folder: Path) -> dict[str, Any]:
+    """The content of an arm's tuned.json, if its ablation tunes a setting."""
+    path = folder / TUNED
+    return {"tuned": json.loads(path.read_text(encoding="utf-8"))} if path.is_file() else {}
 
 
 def ablation_lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -277,13 +213,16 @@ def ablation_lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"  {'':<{width}}{'WA %':>7}{'UA %':>7}{'PER %':>7}{concordance}{'against':>9}"
             "   95 % interval"
-            f"{'p':>9}{'p (Holm)':>10}"
+            f"{'p':>9}{'p (Holm)':>10}{'p (folds)':>11}"
         )
         for row in table["rows"]:
             yield f"  {row['arm']:<{width}}{_score_columns(row)}{_versus_columns(row['versus'])}"
     if found.get("missing"):
         yield f"left out, no finished run or not chosen: {', '.join(found['missing'])}"
-    yield "against: UA minus the first row's, tested over speakers (details: phonemo compare)"
+    yield (
+        "against: UA minus the first row's, tested over speakers; folds: with whole folds swapped, "
+        "whose speakers share networks (details: phonemo compare)"
+    )
 
 
 def _is_rated(table: Mapping[str, Any]) -> bool:
@@ -326,6 +265,7 @@ def versus_data(difference: Difference, p_holm: float | None) -> dict[str, Any]:
         "high": difference.high,
         "p": difference.p,
         "p_holm": p_holm,
+        "p_folds": difference.p_folds,
     }
 
 
@@ -343,7 +283,9 @@ def _versus_columns(versus: Mapping[str, Any] | None) -> str:
     if versus["p"] is None:
         return f"{points}   one speaker: none"
     interval = f"{100 * versus['low']:+.1f} to {100 * versus['high']:+.1f}"
-    return f"{points}   {interval:<15}{p_text(versus['p']):>7}{p_text(versus['p_holm']):>10}"
+    folds = "-" if versus.get("p_folds") is None else p_text(versus["p_folds"])
+    chances = f"{p_text(versus['p']):>7}{p_text(versus['p_holm']):>10}{folds:>11}"
+    return f"{points}   {interval:<15}{chances}"
 
 
 def cross_lines(found: Mapping[str, Any]) -> Iterator[str]:

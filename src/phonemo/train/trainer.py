@@ -162,6 +162,8 @@ class PhonemoTrainer(ResumableTrainer):
         newest = distributed.on_main_process(checkpointing.newest_checkpoint, self.folder)
         if newest is None or not self._has_ended(newest):
             self.train(resume_from_checkpoint=None if newest is None else str(newest))
+        else:  # tests are computed in the precision of training, as after train()
+            self.accelerator.prepare_model(self.model, evaluation_mode=True)
 
     def compute_loss(
         self,

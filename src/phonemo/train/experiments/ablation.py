@@ -19,7 +19,7 @@ import torch
 
 from phonemo.config import RunConfig, digest_of
 from phonemo.errors import ConfigError, PhonemoError, RunError
-from phonemo.evaluation.studies import table_rows
+from phonemo.evaluation.studies import TUNED, table_rows
 from phonemo.files import folder_lock, write_json
 from phonemo.runtime.workers import Cluster
 from phonemo.train.callbacks import RunProgress
@@ -141,7 +141,7 @@ def best_value(arm: Arm) -> dict[str, float]:
 
 log = logging.getLogger(__name__)
 
-ABLATION, TUNED = "ablation.json", "tuned.json"
+ABLATION = "ablation.json"
 
 
 def ablate(

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.evaluation.significance import Difference, adjusted, draw_swaps
+from phonemo.evaluation.permutation import draw_swaps
+from phonemo.evaluation.significance import Difference, adjusted
 from phonemo.evaluation.studies import versus_data
 from phonemo.train.transfer.corpora import Indices
 from phonemo.train.transfer.testing import Counts, mean_ua, resampled_interval, uas
