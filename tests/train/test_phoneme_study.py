@@ -17,7 +17,7 @@ from phonemo.corpora.g2p.alphabets import IPA
 from phonemo.corpora.manifest import Phonemes, Utterance, read_manifest
 from phonemo.corpora.phoneme_inventory import make_inventory
 from phonemo.errors import ModelError, ProtocolError
-from phonemo.evaluation.phonemes.ipa_places import MANNERS, VOWELS, kind_of
+from phonemo.evaluation.phonemes.ipa_places import MANNERS, VOWELS, kind_of, sonority_of
 from phonemo.evaluation.phonemes.phoneme_schema import PhonemeStudy
 from phonemo.runtime.bundle import packaged
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
@@ -226,7 +226,7 @@ def test_a_reading_has_intervals_strata_and_a_regression():
     assert reading.ranked[0].symbol == "i"
     assert all(row.bits.low <= row.bits.mean <= row.bits.high for row in reading.phonemes)
     factors = {row.factor for row in reading.groups}
-    assert factors == {"class", "kind", "duration", "position", "pause"}
+    assert factors == {"class", "kind", "sonority", "duration", "position", "pause"}
     terms = {row.term: row.bits.mean for row in reading.regression}
     assert terms["+ vowel"] > 0.2  # i carries, n does not, and a is long
     assert terms["per doubling of duration"] < 0
@@ -239,6 +239,24 @@ def test_equal_lists_agree_and_p_is_that_of_permutations():
     assert permutation_p(values, values, 1) < 0.01
     ties = np.array([1.0, 1.0, 2.0, 3.0])
     assert spearman(ties, ties[::-1]) == pytest.approx(-8 / 9)
+
+
+def test_within_groups_only_their_own_order_counts():
+    groups = ["vowel"] * 3 + ["obstruent"] * 3
+    one, two = np.array([9.0, 8, 7, 3, 2, 1]), np.array([7.0, 8, 9, 1, 2, 3])
+    assert spearman(one, two) > 0.5, "both have vowels first"
+    assert spearman(one, two, groups) == pytest.approx(-1)
+    assert permutation_p(one, two, 1, groups) == pytest.approx(2 / 36, abs=0.01)
+    columns = np.stack([one, two], axis=1)
+    assert spearman(columns, columns[:, ::-1], groups) == pytest.approx([-1, -1])
+
+
+def test_sonority_groups_partition_the_alphabet():
+    groups = {symbol: sonority_of(symbol) for symbol in IPA}
+    assert [groups[symbol] for symbol in ("aɪ", "ŋ", "ʁ", "z", "d͡ʑ", "t͡ɕ", "h")] == [
+        *("vowel", "sonorant consonant", "sonorant consonant"),
+        *("voiced obstruent", "voiced obstruent", "voiceless consonant", "voiceless consonant"),
+    ]
 
 
 def test_agreements_are_over_shared_phonemes_and_adjusted():

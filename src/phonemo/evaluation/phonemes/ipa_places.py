@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phonemo.corpora.g2p.alphabets import IPA_CLASS, is_vowel
-from phonemo.evaluation.phonemes.phoneme_schema import Kind
+from phonemo.evaluation.phonemes.phoneme_schema import Kind, Sonority
 
 #: Vowel -> (0 front to 1 back, 0 close to 1 open, rounded), on the IPA's trapezoid.
 VOWELS: dict[str, tuple[float, float, bool]] = {
@@ -29,14 +29,22 @@ VOWELS: dict[str, tuple[float, float, bool]] = {
     "u": (1.0, 0.0, True),
 }
 #: Columns of the table of consonants.
-PLACES = ("labial", "dental", "alveolar", "postalveolar", "palatal", "velar", "uvular, glottal")
+PLACES = (
+    "labial",
+    "dental",
+    "alveolar",
+    "postalveolar, retroflex",
+    "palatal, alveolo-palatal",
+    "velar",
+    "uvular, glottal",
+)
 #: Rows, each with the symbols of a place: voiceless first, as the IPA prints them.
 MANNERS: dict[str, tuple[str, ...]] = {
     "plosive": ("p b", "", "t d", "", "", "k ɡ", ""),
     "affricate": ("p͡f", "", "t͡s d͡z", "t͡ʃ d͡ʒ t͡ʂ d͡ʐ", "t͡ɕ d͡ʑ", "", ""),
     "fricative": ("f v", "θ ð", "s z", "ʃ ʒ ʂ ʐ", "ɕ ʑ ç", "x", "h"),
     "nasal": ("m", "", "n", "", "ɲ", "ŋ", ""),
-    "approximant": ("w", "", "l r ɾ ɹ", "", "j ɥ ʎ", "", "ʁ"),
+    "approximant, trill": ("w", "", "l r ɾ ɹ", "", "j ɥ ʎ", "", "ʁ"),
 }
 _VOICELESS = frozenset("ptkfθsʃʂɕçxh")
 
@@ -47,3 +55,15 @@ def kind_of(symbol: str) -> Kind:
         return "vowel"
     voiceless = symbol.rstrip("ʰ").split("͡")[-1] in _VOICELESS
     return "voiceless consonant" if voiceless else "voiced consonant"
+
+
+def sonority_of(symbol: str) -> Sonority:
+    """Vowel (diphthongs too), nasal or approximant, voiced obstruent, or voiceless consonant."""
+    kind = kind_of(symbol)
+    if kind != "voiced consonant":
+        return kind
+    return (
+        "sonorant consonant"
+        if IPA_CLASS[symbol] in ("nasal", "approximant")
+        else "voiced obstruent"
+    )

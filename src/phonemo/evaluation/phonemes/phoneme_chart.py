@@ -2,7 +2,7 @@
 
 A disc's area and its shade grow with the bits of the convolutions' output, and it can be read in
 black and white; a dashed rim marks an interval that includes zero. The ring around it is the
-highest hidden state, which has attended to the rest of the recording.
+highest hidden state, whose frames depend on the whole recording.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Increased whenever the same study is drawn in another way.
-_VERSION = 1
+_VERSION = 2
 _NAMES = {"emodb": "EmoDB", "ravdess": "RAVDESS", "nemo": "nEMO"}
 _LANGUAGES = {"de": "German", "en": "English", "pl": "Polish", "it": "Italian", "fr": "French"}
 #: matplotlib brings this font, which has every letter of the IPA and its ties.
@@ -102,9 +102,10 @@ def alt_text(study: PhonemeStudy) -> str:
         least = ", ".join(f"{row.symbol} {row.bits.mean:.2f}" for row in rows[-3:])
         parts.append(f"{_title(corpus)}: most {most}; least {least}.")
     return (
-        "Vowels on the IPA trapezoid and consonants by manner and place for each corpus; "
-        "discs grow and darken with the bits that one segment's own sound holds about the "
-        "emotion, rings grow with those of its frames after attention. " + " ".join(parts)
+        "Vowels on the IPA trapezoid and consonants by manner and place for each corpus. Discs "
+        "grow and darken with the bits that one segment of the phoneme holds about the emotion "
+        "in the convolutions' output, rings grow with those in the highest hidden state. "
+        + " ".join(parts)
     )
 
 
@@ -243,7 +244,7 @@ def _draw_legend(figure: Figure, scale: _Scale) -> None:
             markersize=scale.area(ring) ** 0.5,
             markerfacecolor="none",
             markeredgecolor="#8a8a8a",
-            label=f"{ring:.1f}, with context",
+            label=f"{ring:.1f}, highest hidden state",
         )
     )
     figure.legend(
@@ -251,8 +252,8 @@ def _draw_legend(figure: Figure, scale: _Scale) -> None:
         loc="outside lower center",
         ncols=len(handles),
         frameon=False,
-        title="Bits that one segment holds about the emotion: its own sound (disc; dashed if the "
-        "95 % interval includes zero) and its frames after attention (ring)",
+        title="Bits of one segment: convolutions (disc; dashed if the 95 % interval includes zero) "
+        "and highest hidden state (ring). Corpora differ in their emotions: compare within one.",
         columnspacing=3,
         handletextpad=1.0,
         labelspacing=1.6,

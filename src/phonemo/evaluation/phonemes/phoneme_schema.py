@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from phonemo.evaluation.metrics_schema import Count, Share
 
 Kind = Literal["vowel", "voiced consonant", "voiceless consonant"]
+Sonority = Literal["vowel", "sonorant consonant", "voiced obstruent", "voiceless consonant"]
 
 
 class _PhonemeModel(BaseModel):
@@ -115,7 +116,8 @@ class Agreement(_PhonemeModel):
 
     first: str
     second: str
-    over: Literal["all", "vowels", "consonants", "classes"]
+    over: Literal["all", "vowels", "consonants", "classes", "within sonority"]
+    """The phonemes; within sonority, ranks are taken relative to the mean of their group."""
     shared: Count
     rho: float
     low: float

@@ -50,11 +50,11 @@ def _study(picture: str, study: PhonemeStudy) -> Iterator[str]:
     yield from _facts(study)
     for corpus in study.corpora:
         yield from _corpus(corpus)
-    yield "Mean bits by stratum, forced alignment (phonemes of a stratum count alike):\n"
+    yield "Mean bits by stratum (phonemes of a stratum count alike):\n"
     yield _strata_table(study)
     yield (
-        "Linear regression of a segment's bits, convolutions, forced alignment, and the share of "
-        "the variance between phonemes that its terms explain (adjusted):\n"
+        "Linear regression of a segment's bits, and the share of the variance between phonemes "
+        "that its terms explain (adjusted):\n"
     )
     yield _regression_table(study)
     yield (
@@ -71,7 +71,22 @@ def _facts(study: PhonemeStudy) -> Iterator[str]:
         f"emotion, on speakers left out; {study.segments} utterances of every phoneme, one segment "
         f"each, {study.draws} draws, seed {study.seed}; {plain(study.network)}, frozen"
     )
-    yield "- intervals: 1000 resamples of the speakers; cost: UA points lost without the phoneme\n"
+    yield (
+        "- forced: forced alignment; by hand: the corpus' manual times; ms: median duration; "
+        "intervals: 1000 resamples of the speakers"
+    )
+    yield (
+        "- convolutions: each frame depends on 65 ms, so a segment of 60 ms on about 105 ms; "
+        "highest state: each frame depends on the whole recording"
+    )
+    yield (
+        "- cost of all, cost of one: points of UA lost without all frames of the phoneme, or "
+        "without those of one of its segments, on average over utterances that have it"
+    )
+    yield (
+        "- with permuted emotions: the control; reliability: rank correlation of the lists of two "
+        "halves of the speakers (Spearman-Brown)\n"
+    )
 
 
 def _corpus(corpus: CorpusReadings) -> Iterator[str]:
@@ -80,15 +95,18 @@ def _corpus(corpus: CorpusReadings) -> Iterator[str]:
     yield (
         f"#### {plain(corpus.name)} ({plain(corpus.language)})\n\n- {corpus.utterances} utterances"
         f"{left_out}, {corpus.sentences} sentences, {corpus.speakers} speakers; emotions: "
-        f"{plain(names)} ({corpus.entropy:.2f} bits)"
+        f"{plain(names)} (entropy {corpus.entropy:.2f} bits)"
     )
     yield f"- aligned by {plain(corpus.aligner or 'a layer fitted on the corpus')}"
     for reading in corpus.readings:
-        null = sum(row.null for row in reading.phonemes) / len(reading.phonemes)
+        count = len(reading.phonemes)
+        null = sum(row.null for row in reading.phonemes) / count
+        cost = sum(row.segment_cost.mean for row in reading.phonemes) / count
         yield (
             f"- {STATE_NAMES[reading.state]}, {reading.alignment}: reliability of the list "
-            f"{reading.reliability:.2f}; with exchanged emotions {null:+.3f} bits on average; UA "
-            f"of the whole utterances {100 * reading.ua:.1f} %"
+            f"{reading.reliability:.2f}; with permuted emotions {null:+.3f} bits on average; UA "
+            f"of the whole utterances {100 * reading.ua:.1f} %; cost of one segment {cost:+.1f} "
+            "points on average"
         )
     yield f"- chosen in training folds (highest state): {_chosen(corpus)}\n"
     yield _phoneme_table(corpus)
@@ -109,7 +127,7 @@ def _phoneme_table(corpus: CorpusReadings) -> str:
         return ""
     header = ["phoneme", "class", "utterances", "ms", "bits, convolutions", "bits, highest"]
     header += ["convolutions, by hand"] if hand else []
-    header += ["cost of all", "cost of one"]
+    header += ["cost of all, highest", "cost of one, highest"]
     others = {row.symbol: row for row in wide.phonemes}
     by_hand = {row.symbol: row for row in hand.phonemes} if hand else {}
     rows = []
@@ -124,7 +142,7 @@ def _phoneme_table(corpus: CorpusReadings) -> str:
 
 
 def _strata_table(study: PhonemeStudy) -> str:
-    readings = list(_forced(study))
+    readings = list(_readings(study))
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for name, reading in readings:
         for row in reading.groups:
@@ -139,9 +157,7 @@ def _strata_table(study: PhonemeStudy) -> str:
 
 
 def _regression_table(study: PhonemeStudy) -> str:
-    readings = [
-        (name, reading) for name, reading in _forced(study) if reading.state == "convolutions"
-    ]
+    readings = list(_readings(study))
     terms = [row.term for row in readings[0][1].regression]
     rows = [
         [term, *(_text(reading.regression[number].bits) for _, reading in readings)]
@@ -157,11 +173,14 @@ def _regression_table(study: PhonemeStudy) -> str:
     return markdown_table(["term", *(name for name, _ in readings)], rows)
 
 
-def _forced(study: PhonemeStudy) -> Iterator[tuple[str, Reading]]:
-    for corpus in study.corpora:
-        for reading in corpus.readings:
-            if reading.alignment == "forced":
-                yield f"{corpus.name}, {STATE_NAMES[reading.state]}", reading
+def _readings(study: PhonemeStudy) -> Iterator[tuple[str, Reading]]:
+    """Every reading with its name, the convolutions' first."""
+    for state in ("convolutions", "highest"):
+        for corpus in study.corpora:
+            for reading in corpus.readings:
+                if reading.state == state:
+                    hand = ", by hand" if reading.alignment == "by hand" else ""
+                    yield f"{corpus.name}, {STATE_NAMES[state]}{hand}", reading
 
 
 def _agreement_table(study: PhonemeStudy) -> str:

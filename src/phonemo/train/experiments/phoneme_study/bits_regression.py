@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.corpora.g2p.alphabets import CLASSES, IPA_CLASS
-from phonemo.evaluation.phonemes.ipa_places import kind_of
+from phonemo.evaluation.phonemes.ipa_places import kind_of, sonority_of
 from phonemo.evaluation.phonemes.phoneme_schema import Coefficient, GroupRow
 from phonemo.train.experiments.phoneme_study.phoneme_bits import PhonemeGains
 from phonemo.train.experiments.phoneme_study.phoneme_segments import Segments
@@ -89,6 +89,9 @@ def _strata(drawn: Drawn) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
     kinds = np.array([kind_of(symbol) for symbol in drawn.symbols])[drawn.phoneme]
     for kind in ("vowel", "voiced consonant", "voiceless consonant"):
         yield "kind", kind, kinds == kind
+    sonority = np.array([sonority_of(symbol) for symbol in drawn.symbols])[drawn.phoneme]
+    for level in ("sonorant consonant", "voiced obstruent"):  # the others are kinds
+        yield "sonority", level, sonority == level
     short, long = np.quantile(drawn.seconds, [1 / 3, 2 / 3])
     yield "duration", "shortest third", drawn.seconds <= short
     yield "duration", "middle third", (drawn.seconds > short) & (drawn.seconds <= long)

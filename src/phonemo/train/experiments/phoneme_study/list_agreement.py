@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
 from phonemo.corpora.g2p.alphabets import CLASSES, IPA_CLASS, is_vowel
+from phonemo.evaluation.phonemes.ipa_places import sonority_of
 from phonemo.evaluation.phonemes.phoneme_schema import Agreement
 from phonemo.evaluation.significance import holm
 from phonemo.train.experiments.phoneme_study.shrunken_gaussian import Floats64
@@ -24,17 +26,17 @@ Curves = Mapping[str, Floats64]
 
 
 def agreements(lists: Mapping[str, Curves], seed: int) -> tuple[Agreement, ...]:
-    """Rank correlations of each two lists: over all shared phonemes, within kinds, of classes.
+    """Rank correlations of each two lists: of shared phonemes, within groups, and of classes.
 
     Args:
         lists: by the name of the corpus or the alignment.
         seed: of the permutations.
     """
     rows = [
-        _agreement((first, second), over, one, two, seed)
+        _agreement((first, second), part, seed)
         for first, second in combinations(lists, 2)
-        for over, one, two in _parts(lists[first], lists[second])
-        if len(one) >= _LEAST
+        for part in _parts(lists[first], lists[second])
+        if len(part.first) >= _LEAST
     ]
     adjusted = holm([row.p for row in rows])
     return tuple(
@@ -43,15 +45,26 @@ def agreements(lists: Mapping[str, Curves], seed: int) -> tuple[Agreement, ...]:
     )
 
 
-def _parts(first: Curves, second: Curves) -> Iterator[tuple[str, Floats64, Floats64]]:
-    """Parts of the shared phonemes, each list as (phoneme, 1 + resample)."""
+class _Part(NamedTuple):
+    """What is correlated of two lists, each (phoneme or class, 1 + resample)."""
+
+    over: str
+    first: Floats64
+    second: Floats64
+    groups: Sequence[str] | None = None
+    """Of each phoneme; only the order within groups counts."""
+
+
+def _parts(first: Curves, second: Curves) -> Iterator[_Part]:
     shared = sorted(set(first) & set(second))
     vowels = [symbol for symbol in shared if is_vowel(symbol, IPA_CLASS)]
     consonants = [symbol for symbol in shared if symbol not in vowels]
     for over, symbols in (("all", shared), ("vowels", vowels), ("consonants", consonants)):
-        yield over, _stack(first, symbols), _stack(second, symbols)
+        yield _Part(over, _stack(first, symbols), _stack(second, symbols))
+    groups = [sonority_of(symbol) for symbol in shared]
+    yield _Part("within sonority", _stack(first, shared), _stack(second, shared), groups)
     names = [name for name in CLASSES if _of_class(first, name) and _of_class(second, name)]
-    yield "classes", _class_means(first, names), _class_means(second, names)
+    yield _Part("classes", _class_means(first, names), _class_means(second, names))
 
 
 def _of_class(curves: Curves, name: str) -> list[str]:
@@ -67,21 +80,20 @@ def _stack(curves: Curves, symbols: Sequence[str]) -> Floats64:
     return np.array([curves[symbol] for symbol in symbols])
 
 
-def _agreement(
-    names: tuple[str, str], over: str, first: Floats64, second: Floats64, seed: int
-) -> Agreement:
+def _agreement(names: tuple[str, str], part: _Part, seed: int) -> Agreement:
     # Speakers of two corpora are resampled apart; one corpus' readings share its resamples.
-    rho = estimate(spearman(first, second))
+    rho = estimate(spearman(part.first, part.second, part.groups))
+    p = permutation_p(part.first[:, 0], part.second[:, 0], seed, part.groups)
     return Agreement.model_validate(
         {
             "first": names[0],
             "second": names[1],
-            "over": over,
-            "shared": len(first),
+            "over": part.over,
+            "shared": len(part.first),
             "rho": rho.mean,
             "low": rho.low,
             "high": rho.high,
-            "p": round(permutation_p(first[:, 0], second[:, 0], seed), 4),
+            "p": round(p, 4),
             "adjusted": 1.0,
         }
     )

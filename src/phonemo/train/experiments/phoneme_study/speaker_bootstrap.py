@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from phonemo.train.experiments.phoneme_study.shrunken_gaussian import Floats64
 from phonemo.train.experiments.phoneme_study.study_corpus import Integers
 
 RESAMPLES = 1000
+Groups = Sequence[str] | None
 _PERMUTATIONS = 10_000
 
 
@@ -66,21 +67,41 @@ def ranks(values: Floats64) -> Floats64:
     return np.asarray(less + (equal - 1) / 2)
 
 
-def spearman(first: Floats64, second: Floats64) -> Floats64:
-    """Rank correlation of lists (phoneme,), or of each column (phoneme, column); 0 if constant."""
-    one, two = ranks(first), ranks(second)
-    one, two = one - one.mean(axis=0), two - two.mean(axis=0)
+def _relative(values: Floats64, groups: Groups) -> Floats64:
+    """Ranks less the mean rank of their group."""
+    relative = ranks(values)
+    for rows in _rows_of(groups, len(values)):
+        relative[rows] -= relative[rows].mean(axis=0)
+    return relative
+
+
+def _rows_of(groups: Groups, count: int) -> list[Integers]:
+    names = np.zeros(count) if groups is None else np.asarray(groups)
+    return [np.flatnonzero(names == name) for name in np.unique(names)]
+
+
+def spearman(first: Floats64, second: Floats64, groups: Groups = None) -> Floats64:
+    """Rank correlation of lists (phoneme,), or of each column (phoneme, column); 0 if constant.
+
+    Args:
+        first: a list.
+        second: the other.
+        groups: the group of each phoneme, (phoneme,), whose mean rank is subtracted, so that only
+            the order within groups counts; None is one group.
+    """
+    one, two = _relative(first, groups), _relative(second, groups)
     size = np.sqrt((one**2).sum(axis=0) * (two**2).sum(axis=0))
     return np.asarray((one * two).sum(axis=0) / np.where(size > 0, size, np.inf))
 
 
-def permutation_p(first: Floats64, second: Floats64, seed: int) -> float:
-    """Two-sided p of Spearman's correlation: one list is permuted against the other."""
+def permutation_p(first: Floats64, second: Floats64, seed: int, groups: Groups = None) -> float:
+    """Two-sided p of ``spearman``: one list is permuted against the other, within groups."""
     draw = np.random.default_rng(seed)
-    one, two = ranks(first), ranks(second)
-    one, two = one - one.mean(), two - two.mean()
+    one, two = _relative(first, groups), _relative(second, groups)
     observed = abs(float(one @ two))
-    orders = draw.permuted(np.tile(two, (_PERMUTATIONS, 1)), axis=1)
+    orders = np.tile(two, (_PERMUTATIONS, 1))
+    for rows in _rows_of(groups, len(two)):
+        orders[:, rows] = draw.permuted(orders[:, rows], axis=1)
     return float((1 + (np.abs(orders @ one) >= observed - 1e-9).sum()) / (_PERMUTATIONS + 1))
 
 
