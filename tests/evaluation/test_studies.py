@@ -19,7 +19,7 @@ from phonemo.evaluation import report
 from phonemo.evaluation import summary as scoring
 from phonemo.evaluation.prediction_rows import validate_rows
 from phonemo.evaluation.significance import compare, holm
-from phonemo.evaluation.studies import ablation_lines, cross_lines, table_rows
+from phonemo.evaluation.studies.study_tables import ablation_lines, cross_lines, table_rows
 from phonemo.labels import LabelSet
 
 LABELS = LabelSet(("anger", "neutral", "sadness"))

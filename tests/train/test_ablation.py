@@ -17,7 +17,7 @@ from transformers import TrainerState
 
 from phonemo.config import RunConfig, write_config
 from phonemo.errors import ConfigError, ModelError, ProtocolError, RunError
-from phonemo.evaluation.studies import TUNED, ablation_lines
+from phonemo.evaluation.studies.study_tables import TUNED, ablation_lines
 from phonemo.files import folder_lock, read_rows, write_json, write_rows
 from phonemo.runtime import workers
 from phonemo.train.callbacks import RunProgress

@@ -105,9 +105,10 @@ def test_a_training_that_ended_untested_is_tested_in_its_precision(tmp_path, mon
     for name in ("whole", "killed"):
         config = make_config(tmp_path / name, epochs=1, precision="bf16")
         if name == "killed":
-            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            with monkeypatch.context() as patch:
                 patch.setattr(FoldRun, "test", killed)
-                run(config, "test", folds=[FOLD])
+                with pytest.raises(KeyboardInterrupt):
+                    run(config, "test", folds=[FOLD])
         run(config, "test", folds=[FOLD])
         cell = Path(config.output) / "seed-1" / FOLD
         tested.append((cell / "predictions.jsonl").read_text(encoding="utf-8"))

@@ -54,7 +54,7 @@ def ablate(
 
     Run the command again to resume; finished folds are kept.
     """
-    from phonemo.evaluation.studies import ablation_lines
+    from phonemo.evaluation.studies.study_tables import ablation_lines
     from phonemo.train.experiments.ablation_config import expand, load_ablation_config, with_arms
 
     resolved = load_ablation_config(config, parse_overrides(overrides, output))
@@ -96,7 +96,7 @@ def cross(
     Prints a matrix of UA: a run is scored on its own corpus by its folds, and on other corpora by
     all of its models.
     """
-    from phonemo.evaluation.studies import cross_lines
+    from phonemo.evaluation.studies.study_tables import cross_lines
     from phonemo.files import atomic_write_text
 
     if output is not None:

@@ -41,8 +41,8 @@ from phonemo.evaluation.plots import (
 )
 from phonemo.evaluation.prediction_rows import natural_order
 from phonemo.evaluation.ratings.rating_text import dimension_texts, vote_texts
-from phonemo.evaluation.studies import study_sections
-from phonemo.evaluation.study_schema import Ablation, Crossing
+from phonemo.evaluation.studies.study_schema import Ablation, Crossing
+from phonemo.evaluation.studies.study_tables import study_sections
 from phonemo.evaluation.transfer.transfer_plots import is_current, plot_transfer
 from phonemo.evaluation.transfer.transfer_report import transfer_sections
 from phonemo.evaluation.transfer.transfer_schema import Transfer

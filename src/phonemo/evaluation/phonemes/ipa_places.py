@@ -28,23 +28,24 @@ VOWELS: dict[str, tuple[float, float, bool]] = {
     "ʊ": (0.8, 1 / 6, True),
     "u": (1.0, 0.0, True),
 }
-#: Columns of the table of consonants.
+#: Columns of the table of consonants; dentals of other manners count as alveolar.
 PLACES = (
     "labial",
     "dental",
     "alveolar",
-    "postalveolar, retroflex",
-    "palatal, alveolo-palatal",
+    "postalveolar",
+    "retroflex",
+    "(alveolo-)palatal",
     "velar",
     "uvular, glottal",
 )
 #: Rows, each with the symbols of a place: voiceless first, as the IPA prints them.
 MANNERS: dict[str, tuple[str, ...]] = {
-    "plosive": ("p b", "", "t d", "", "", "k ɡ", ""),
-    "affricate": ("p͡f", "", "t͡s d͡z", "t͡ʃ d͡ʒ t͡ʂ d͡ʐ", "t͡ɕ d͡ʑ", "", ""),
-    "fricative": ("f v", "θ ð", "s z", "ʃ ʒ ʂ ʐ", "ɕ ʑ ç", "x", "h"),
-    "nasal": ("m", "", "n", "", "ɲ", "ŋ", ""),
-    "approximant, trill": ("w", "", "l r ɾ ɹ", "", "j ɥ ʎ", "", "ʁ"),
+    "plosive": ("p b", "", "t d", "", "", "", "k ɡ", ""),
+    "affricate": ("p͡f", "", "t͡s d͡z", "t͡ʃ d͡ʒ", "t͡ʂ d͡ʐ", "t͡ɕ d͡ʑ", "", ""),
+    "fricative": ("f v", "θ ð", "s z", "ʃ ʒ", "ʂ ʐ", "ɕ ʑ ç", "x", "h"),
+    "nasal": ("m", "", "n", "", "", "ɲ", "ŋ", ""),
+    "approximant, trill": ("w", "", "l r ɾ ɹ", "", "", "j ɥ ʎ", "", "ʁ"),
 }
 _VOICELESS = frozenset("ptkfθsʃʂɕçxh")
 

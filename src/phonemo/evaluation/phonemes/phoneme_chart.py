@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +74,11 @@ def plot_phonemes(study: PhonemeStudy, path: Path) -> None:
     largest = max(most, *(bits for corpus in corpora for bits in _context(corpus).values()))
     scale = _Scale(most, largest)
     with rc_context({"font.family": _FONT, "font.size": 8, "hatch.linewidth": 0.5}):
-        figure = make_figure(3.2 * len(corpora), 6.1)
+        figure = make_figure(3.7 * len(corpora), 6.1)
         panels = figure.subplots(2, len(corpora), squeeze=False, height_ratios=(1.1, 1))
         for number, corpus in enumerate(corpora):
             _draw_vowels(panels[0][number], corpus, scale)
-            _draw_consonants(panels[1][number], corpus, scale, number == 0)
+            _draw_consonants(panels[1][number], corpus, scale, _edges(corpora), number == 0)
         _draw_legend(figure, scale)
         save_figure(figure, path)
     _reduce_colors(path, digest_of_chart(study))
@@ -145,7 +146,7 @@ def _draw_vowels(axes: Axes, corpus: CorpusReadings, scale: _Scale) -> None:
     for number, row in enumerate(diphthongs):
         _draw_disc(axes, (0.16 * number, 0.84), row, context.get(row.symbol), scale)
     if diphthongs:
-        axes.text(-0.13, 1.0, "diphthongs", style="italic", color="#444444")
+        axes.text(-0.13, 1.02, "diphthongs", style="italic", color="#444444")
     axes.set(xlim=(-0.15, 1.45), ylim=(1.16, -0.24))
     axes.axis("off")
 
@@ -157,28 +158,42 @@ def corpus_vowels(rows: Sequence[PhonemeRow]) -> Iterator[PhonemeRow]:
 
 def _vowel_place(symbol: str) -> tuple[float, float]:
     back, height, rounded = VOWELS[symbol[0]]
-    nasal = 0.1 if len(symbol) > 1 else 0.0
+    nasal = 0.16 if len(symbol) > 1 else 0.0
     across = _SLANT * height + back * (1 - _SLANT * height)
     return across + (0.1 if rounded and back < 0.5 else 0.0) - nasal, height
 
 
-def _draw_consonants(axes: Axes, corpus: CorpusReadings, scale: _Scale, named: bool) -> None:
+def _edges(corpora: Sequence[CorpusReadings]) -> list[float]:
+    """Borders of the columns, each as wide as its fullest cell needs in any corpus."""
+    symbols = [{row.symbol for row in _rows(corpus)} for corpus in corpora]
+    edges = [0.0]
+    for column in range(len(PLACES)):
+        cells = [cells[column].split() for cells in MANNERS.values()]
+        most = max(len(present.intersection(cell)) for present in symbols for cell in cells)
+        edges.append(edges[-1] + most + 0.35)
+    return edges
+
+
+def _draw_consonants(
+    axes: Axes, corpus: CorpusReadings, scale: _Scale, edges: Sequence[float], named: bool
+) -> None:
     rows, context = {row.symbol: row for row in _rows(corpus)}, _context(corpus)
     for number in range(len(MANNERS) + 1):
         axes.axhline(number - 0.5, color="#b5b5b5", lw=0.8, zorder=0)
-    for number in range(len(PLACES) + 1):
-        axes.axvline(number - 0.5, color="#b5b5b5", lw=0.8, zorder=0)
+    for edge in edges:
+        axes.axvline(edge, color="#b5b5b5", lw=0.8, zorder=0)
     for height, cells in enumerate(MANNERS.values()):
-        for column, cell in enumerate(cells):
+        for (left, right), cell in zip(pairwise(edges), cells, strict=True):
             present = [rows[symbol] for symbol in cell.split() if symbol in rows]
             for number, row in enumerate(present):
-                place = column + (number + 0.5) / len(present) - 0.5, float(height)
-                _draw_disc(axes, place, row, context.get(row.symbol), scale)
-    axes.set_xticks(range(len(PLACES)), PLACES, rotation=40, ha="left", style="italic")
+                across = left + (right - left) * (number + 0.5) / len(present)
+                _draw_disc(axes, (across, float(height)), row, context.get(row.symbol), scale)
+    middles = [(left + right) / 2 for left, right in pairwise(edges)]
+    axes.set_xticks(middles, PLACES, rotation=40, ha="left", style="italic")
     axes.set_yticks(range(len(MANNERS)), MANNERS if named else [""] * len(MANNERS), style="italic")
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
-    axes.set(xlim=(-0.5, len(PLACES) - 0.5), ylim=(len(MANNERS) - 0.5, -0.5))
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(len(MANNERS) - 0.5, -0.5))
     for side in axes.spines.values():
         side.set_visible(False)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain
-from phonemo.evaluation.studies import versus_cells
+from phonemo.evaluation.studies.study_tables import versus_cells
 from phonemo.evaluation.transfer.transfer_schema import (
     ConditionScores,
     SystemDifference,

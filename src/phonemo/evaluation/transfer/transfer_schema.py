@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from phonemo.evaluation.metrics_schema import Count, Share
-from phonemo.evaluation.study_schema import Versus
+from phonemo.evaluation.studies.study_schema import Versus
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

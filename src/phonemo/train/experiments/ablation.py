@@ -19,7 +19,7 @@ import torch
 
 from phonemo.config import RunConfig, digest_of
 from phonemo.errors import ConfigError, PhonemoError, RunError
-from phonemo.evaluation.studies import TUNED, table_rows
+from phonemo.evaluation.studies.study_tables import TUNED, table_rows
 from phonemo.files import folder_lock, write_json
 from phonemo.runtime.workers import Cluster
 from phonemo.train.callbacks import RunProgress

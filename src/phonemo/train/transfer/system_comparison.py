@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from phonemo.evaluation.permutation import draw_swaps
 from phonemo.evaluation.significance import Difference, adjusted
-from phonemo.evaluation.studies import versus_data
+from phonemo.evaluation.studies.study_tables import versus_data
 from phonemo.train.transfer.corpora import Indices
 from phonemo.train.transfer.testing import Counts, mean_ua, resampled_interval, uas
 

@@ -24,7 +24,7 @@ from phonemo.evaluation.significance import (
     compare_read,
     read_run,
 )
-from phonemo.evaluation.study_schema import (
+from phonemo.evaluation.studies.study_schema import (
     Ablation,
     ArmScore,
     CrossCell,

@@ -1,0 +1,190 @@
+"""What the arms of an ablation did: learning curves, selected values, folds, recognized sentences.
+
+    python benchmarks/arms.py work/ablations/learning-ravdess
+
+Reads the run folders of ``phonemo ablate`` (the output of its config) and prints Markdown: a
+difference between two arms can come from an arm that is trained faster, from a rate that suits one
+of them, from one fold, or from sentences that the phoneme head tells apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phonemo.errors import PhonemoError, ResultError
+from phonemo.evaluation.markdown import markdown_table
+from phonemo.evaluation.metrics import phoneme_errors
+from phonemo.files import loads_json, read_rows
+from phonemo.train.callbacks import read_log
+
+#: With more different sentences, which of them was recognized is not printed.
+_SENTENCES = 20
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A finished training and its test."""
+
+    folder: Path
+
+    @property
+    def fold(self) -> str:
+        """Name of the fold."""
+        return self.folder.name
+
+    @property
+    def seed(self) -> str:
+        """Such as seed-1."""
+        return self.folder.parent.name
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """Content of metrics.json."""
+        found: dict[str, Any] = loads_json(
+            (self.folder / "metrics.json").read_text(encoding="utf-8")
+        )
+        return found
+
+    @property
+    def ua(self) -> float:
+        """Of the test part, in per cent."""
+        return 100 * float(self.metrics["results"]["ua"]["mean"])
+
+    @cached_property
+    def log(self) -> list[dict[str, Any]]:
+        """Rows of log.jsonl."""
+        return read_log(self.folder / "log.jsonl")
+
+    def curve(self, name: str) -> list[float]:
+        """A logged value by epoch."""
+        return [float(row[name]) for row in self.log if name in row]
+
+    @property
+    def ends_selected(self) -> bool:
+        """Whether the last epoch had the highest validation score."""
+        return bool(self.metrics["best_step"] == self.metrics["steps"])
+
+
+def read_arms(folder: Path) -> dict[str, list[Cell]]:
+    """The finished cells of every arm and of every candidate value, ``arm@key=value``.
+
+    Raises:
+        ResultError: there is none.
+    """
+    arms = {
+        path.name: [Cell(file.parent) for file in sorted(path.glob("seed-*/*/metrics.json"))]
+        for path in sorted(folder.iterdir() if folder.is_dir() else ())
+    }
+    arms = {name: cells for name, cells in arms.items() if cells}
+    if not arms:
+        raise ResultError(
+            f"{folder}: expected the output folder of phonemo ablate, got no finished cell in it"
+        )
+    return arms
+
+
+def curves(arms: Mapping[str, Sequence[Cell]]) -> Iterator[Sequence[str]]:
+    """A row for each arm: its scores by epoch, and how often the last epoch is selected."""
+    for name, cells in arms.items():
+        ends = sum(cell.ends_selected for cell in cells)
+        yield (
+            name,
+            str(len(cells)),
+            _by_epoch([cell.curve("eval_ua") for cell in cells], 100, 1),
+            _by_epoch([cell.curve("loss_emotion") for cell in cells], 1, 2),
+            f"{ends} of {len(cells)}",
+        )
+
+
+def candidates(arms: Mapping[str, Sequence[Cell]]) -> Iterator[Sequence[str]]:
+    """A row for each value that an arm tried, over its first seed."""
+    for name, cells in arms.items():
+        if "@" in name:
+            first = [cell for cell in cells if cell.seed == cells[0].seed]
+            best = np.mean([100 * cell.metrics["best_validation"] for cell in first])
+            test = np.mean([cell.ua for cell in first])
+            yield name, str(len(first)), f"{best:.1f}", f"{test:.1f}"
+
+
+def folds(arms: Mapping[str, Sequence[Cell]], first: str, second: str) -> Iterator[Sequence[str]]:
+    """A row for each fold: UA of two arms, averaged over the seeds that both have."""
+    scores = {name: {(cell.fold, cell.seed): cell.ua for cell in arms[name]} for name in arms}
+    shared = sorted(scores[first].keys() & scores[second].keys())
+    for fold, keys in groupby(shared, key=lambda key: key[0]):
+        rows = list(keys)
+        ours, theirs = (np.mean([scores[name][key] for key in rows]) for name in (first, second))
+        yield fold, str(len(rows)), f"{ours:.1f}", f"{theirs:.1f}", f"{theirs - ours:+.1f}"
+
+
+def sentences(cells: Sequence[Cell]) -> str | None:
+    """How often an output is nearer to the spoken sentence than to all others, and its errors.
+
+    None where nothing was recognized, or where there are too many sentences.
+    """
+    rows = [row for cell in cells for row in read_rows(cell.folder / "predictions.jsonl")]
+    rows = [row for row in rows if row.get("reference") and row.get("phonemes") is not None]
+    texts = sorted({tuple(row["reference"]) for row in rows})
+    if not 2 <= len(texts) <= _SENTENCES:
+        return None
+    right = sum(_nearest(row["phonemes"], texts) == tuple(row["reference"]) for row in rows)
+    total = phoneme_errors([row["reference"] for row in rows], [row["phonemes"] for row in rows])
+    return (
+        f"{right} of {len(rows)} outputs are nearer to the spoken one of {len(texts)} sentences "
+        f"than to any other; {total.substitutions} substitutions, {total.deletions} deletions, "
+        f"{total.insertions} insertions of {total.tokens} phonemes"
+    )
+
+
+def _nearest(output: Sequence[str], texts: Sequence[tuple[str, ...]]) -> tuple[str, ...] | None:
+    """The text with the fewest edits per phoneme; None if two share the first place."""
+    edits = [phoneme_errors([text], [output]).rate for text in texts]
+    least = [text for text, rate in zip(texts, edits, strict=True) if rate == min(edits)]
+    return least[0] if len(least) == 1 else None
+
+
+def _by_epoch(values: Sequence[Sequence[float]], scale: float, digits: int) -> str:
+    """Means over the cells that reached an epoch."""
+    most = max((len(one) for one in values), default=0)
+    means = [np.mean([one[n] for one in values if len(one) > n]) for n in range(most)]
+    return " ".join(f"{scale * mean:.{digits}f}" for mean in means)
+
+
+def report(folder: Path) -> Iterator[str]:
+    """Lines of Markdown."""
+    arms = read_arms(folder)
+    header = ("arm", "cells", "validation UA % by epoch", "emotion loss by epoch", "ends selected")
+    yield markdown_table(header, curves(arms))
+    if tried := list(candidates(arms)):
+        yield markdown_table(("first seed", "folds", "validation UA %", "test UA %"), tried)
+    plain = [name for name in arms if "@" not in name]
+    for number, first in enumerate(plain):
+        for second in plain[number + 1 :]:
+            header = ("fold", "seeds", f"{first}: UA %", f"{second}: UA %", "difference")
+            yield markdown_table(header, folds(arms, first, second))
+    for name in plain:
+        if line := sentences(arms[name]):
+            yield f"{name}: {line}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path, help="the output folder of phonemo ablate")
+    for line in report(parser.parse_args(arguments).folder):
+        print(line)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PhonemoError as error:
+        sys.exit(f"arms: {error}")

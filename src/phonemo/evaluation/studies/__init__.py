@@ -1,0 +1,1 @@
+"""Studies of several runs: ablations and crossings of corpora."""
