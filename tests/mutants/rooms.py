@@ -32,7 +32,7 @@ ROOMS = {
         ),
     ),
     "significance": Room(
-        ("evaluation/significance.py",),
+        ("evaluation/significance.py", "evaluation/permutation.py"),
         (
             "evaluation/test_comparison.py",
             "evaluation/test_ratings.py",
