@@ -1,0 +1,132 @@
+"""The difference of two arms, pooled over corpora.
+
+    python benchmarks/pooled.py results/learning-*/ablation.json --arm multi-task
+
+Reads the arm's difference of UA from its baseline, with its interval over speakers, from each file,
+and prints two answers: the mean over exactly these corpora, and the mean over corpora like them
+(random effects: DerSimonian and Laird 1986, interval of Hartung and Knapp 2001). Standard errors
+are the intervals' widths divided by 2 * 1.96, so speakers who share a fold's networks count as
+independent in both. With few corpora the second interval is wide.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from scipy.stats import t as students_t
+
+from phonemo.errors import PhonemoError, ResultError
+from phonemo.evaluation.comparison_text import p_text
+from phonemo.evaluation.studies.study_schema import Ablation
+
+_NORMAL = 1.959964
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference in points, and its standard error."""
+
+    corpus: str
+    points: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A mean in points with its 95 % interval and p."""
+
+    points: float
+    low: float
+    high: float
+    p: float
+
+
+def read_effect(path: Path, arm: str) -> Effect:
+    """The arm's difference from its baseline in an ablation.json.
+
+    Raises:
+        ResultError: the file is none, or has no such arm with an interval.
+    """
+    try:
+        study = Ablation.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ResultError(f"{path}: expected an ablation.json of phonemo ablate") from error
+    for row in (row for table in study.tables for row in table.rows if row.arm == arm):
+        versus = row.versus
+        if versus is not None and versus.low is not None and versus.high is not None:
+            error = 100 * (versus.high - versus.low) / (2 * _NORMAL)
+            return Effect(row.corpus, 100 * versus.difference, error)
+    raise ResultError(f"{path}: no arm {arm!r} with an interval against its baseline")
+
+
+def mean_of_these(effects: Sequence[Effect]) -> Pooled:
+    """The unweighted mean; corpora are fixed, their speakers are drawn."""
+    points = float(np.mean([one.points for one in effects]))
+    error = math.sqrt(sum(one.error**2 for one in effects)) / len(effects)
+    reach = _NORMAL * error
+    p = math.erfc(abs(points) / error / math.sqrt(2))
+    return Pooled(points, points - reach, points + reach, p)
+
+
+def mean_of_such(effects: Sequence[Effect]) -> tuple[Pooled, float]:
+    """The mean over corpora like these, and I squared, the share of variance between corpora."""
+    points = np.array([one.points for one in effects])
+    weights = np.array([one.error**-2.0 for one in effects])
+    free = len(effects) - 1
+    center = float((weights * points).sum() / weights.sum())
+    spread = float((weights * (points - center) ** 2).sum())
+    scale = float(weights.sum() - (weights**2).sum() / weights.sum())
+    between = max(0.0, (spread - free) / scale)
+    weights = 1 / (1 / weights + between)
+    mean = float((weights * points).sum() / weights.sum())
+    variance = float((weights * (points - mean) ** 2).sum() / free / weights.sum())
+    error = math.sqrt(variance)
+    reach = float(students_t.ppf(0.975, free)) * error
+    p = float(2 * students_t.sf(abs(mean) / error, free)) if error else 0.0
+    share = max(0.0, (spread - free) / spread) if spread else 0.0
+    return Pooled(mean, mean - reach, mean + reach, p), share
+
+
+def report(paths: Sequence[Path], arm: str) -> Iterator[str]:
+    """Lines of text."""
+    effects = [read_effect(path, arm) for path in paths]
+    if len(effects) < 2:
+        raise ResultError(f"expected two ablations or more, got {len(effects)}")
+    for one in effects:
+        yield f"{one.corpus}: {one.points:+.1f} points, standard error {one.error:.1f}"
+    yield f"mean of these {len(effects)} corpora: {_text(mean_of_these(effects))}"
+    pooled, share = mean_of_such(effects)
+    yield f"mean of corpora like them: {_text(pooled)}; I squared {100 * share:.0f} %"
+
+
+def _text(pooled: Pooled) -> str:
+    return (
+        f"{pooled.points:+.1f} points ({pooled.low:+.1f} to {pooled.high:+.1f}), "
+        f"p {p_text(pooled.p)}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("ablations", type=Path, nargs="+", help="files ablation.json")
+    parser.add_argument("--arm", required=True, help="the arm compared with its table's baseline")
+    options = parser.parse_args(arguments)
+    for line in report(options.ablations, options.arm):
+        print(line)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PhonemoError as error:
+        sys.exit(f"pooled: {error}")
