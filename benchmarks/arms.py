@@ -10,7 +10,9 @@ of them, from one fold, or from sentences that the phoneme head tells apart.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as students_t
 
 from phonemo.errors import PhonemoError, ResultError
+from phonemo.evaluation.comparison_text import p_text
 from phonemo.evaluation.markdown import markdown_table
 from phonemo.evaluation.metrics import phoneme_errors
 from phonemo.files import loads_json, read_rows
@@ -115,33 +119,58 @@ def candidates(arms: Mapping[str, Sequence[Cell]]) -> Iterator[Sequence[str]]:
             yield name, str(len(first)), f"{best:.1f}", f"{test:.1f}"
 
 
-def folds(arms: Mapping[str, Sequence[Cell]], first: str, second: str) -> Iterator[Sequence[str]]:
-    """A row for each fold: UA of two arms, averaged over the seeds that both have."""
+def folds(
+    arms: Mapping[str, Sequence[Cell]], first: str, second: str
+) -> Iterator[tuple[str, int, float, float]]:
+    """Fold, seeds that both arms have, and the arms' UA averaged over these."""
     scores = {name: {(cell.fold, cell.seed): cell.ua for cell in arms[name]} for name in arms}
     shared = sorted(scores[first].keys() & scores[second].keys())
     for fold, keys in groupby(shared, key=lambda key: key[0]):
         rows = list(keys)
-        ours, theirs = (np.mean([scores[name][key] for key in rows]) for name in (first, second))
-        yield fold, str(len(rows)), f"{ours:.1f}", f"{theirs:.1f}", f"{theirs - ours:+.1f}"
+        ours, theirs = (
+            float(np.mean([scores[name][key] for key in rows])) for name in (first, second)
+        )
+        yield fold, len(rows), ours, theirs
 
 
-def sentences(cells: Sequence[Cell]) -> str | None:
+def student(differences: Sequence[float]) -> str:
+    """The mean of the folds' differences with Student's 95 % interval and p."""
+    mean, free = float(np.mean(differences)), len(differences) - 1
+    if free < 1:
+        return f"mean over folds {mean:+.1f}"
+    error = float(np.std(differences, ddof=1)) / math.sqrt(free + 1)
+    reach = float(students_t.ppf(0.975, free)) * error
+    p = float(2 * students_t.sf(abs(mean) / error, free)) if error else 0.0
+    return (
+        f"mean over folds {mean:+.1f} ({mean - reach:+.1f} to {mean + reach:+.1f}, Student's t), "
+        f"p {p_text(p)}"
+    )
+
+
+def sentences(cells: Sequence[Cell]) -> Iterator[str]:
     """How often an output is nearer to the spoken sentence than to all others, and its errors.
 
-    None where nothing was recognized, or where there are too many sentences.
+    Nothing where no phoneme was recognized, or where there are too many sentences.
     """
     rows = [row for cell in cells for row in read_rows(cell.folder / "predictions.jsonl")]
     rows = [row for row in rows if row.get("reference") and row.get("phonemes") is not None]
     texts = sorted({tuple(row["reference"]) for row in rows})
     if not 2 <= len(texts) <= _SENTENCES:
-        return None
+        return
     right = sum(_nearest(row["phonemes"], texts) == tuple(row["reference"]) for row in rows)
     total = phoneme_errors([row["reference"] for row in rows], [row["phonemes"] for row in rows])
-    return (
+    yield (
         f"{right} of {len(rows)} outputs are nearer to the spoken one of {len(texts)} sentences "
         f"than to any other; {total.substitutions} substitutions, {total.deletions} deletions, "
         f"{total.insertions} insertions of {total.tokens} phonemes"
     )
+    for text in texts:
+        outputs = Counter(tuple(row["phonemes"]) for row in rows if tuple(row["reference"]) == text)
+        (commonest, count), *_ = outputs.most_common(1)
+        yield (
+            f"{' '.join(text)}: {count} of {outputs.total()} outputs are {' '.join(commonest)}; "
+            f"{outputs[text]} are right"
+        )
 
 
 def _nearest(output: Sequence[str], texts: Sequence[tuple[str, ...]]) -> tuple[str, ...] | None:
@@ -169,10 +198,16 @@ def report(folder: Path) -> Iterator[str]:
     for number, first in enumerate(plain):
         for second in plain[number + 1 :]:
             header = ("fold", "seeds", f"{first}: UA %", f"{second}: UA %", "difference")
-            yield markdown_table(header, folds(arms, first, second))
+            rows = list(folds(arms, first, second))
+            yield markdown_table(header, (_fold_row(row) for row in rows))
+            yield f"{student([theirs - ours for *_, ours, theirs in rows])}\n"
     for name in plain:
-        if line := sentences(arms[name]):
-            yield f"{name}: {line}"
+        yield from (f"{name}: {line}" for line in sentences(arms[name]))
+
+
+def _fold_row(row: tuple[str, int, float, float]) -> Sequence[str]:
+    fold, seeds, ours, theirs = row
+    return fold, str(seeds), f"{ours:.1f}", f"{theirs:.1f}", f"{theirs - ours:+.1f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

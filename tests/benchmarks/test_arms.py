@@ -60,6 +60,9 @@ def test_curves_candidates_folds_and_sentences(folder, capsys):
     assert cells_of(table, "multi@rate=0.2") == ["multi@rate=0.2", "1", "50.0", "60.0"]
     assert cells_of(pairs, "one") == ["one", "2", "60.0", "50.0", "-10.0"]
     assert cells_of(pairs, "two") == ["two", "2", "80.0", "70.0", "-10.0"]
+    assert "mean over folds -10.0 (-10.0 to -10.0, Student's t)" in text
+    assert "multi: a b c d: 4 of 4 outputs are a b c; 0 are right" in text
+    assert "multi: a x c y: 4 of 4 outputs are a x c y; 4 are right" in text
     assert (
         "multi: 8 of 8 outputs are nearer to the spoken one of 2 sentences than to any other; "
         "0 substitutions, 4 deletions, 0 insertions of 32 phonemes"
@@ -69,7 +72,13 @@ def test_curves_candidates_folds_and_sentences(folder, capsys):
 def test_an_output_between_two_sentences_is_not_counted(tmp_path):
     write_cell(tmp_path / "multi", 1, "one", 0.5, ("ac", "abcd"))
     (cell,) = benchmark.read_arms(tmp_path)["multi"]
-    assert benchmark.sentences([cell]).startswith("0 of 2 outputs")
+    assert next(benchmark.sentences([cell])).startswith("0 of 2 outputs")
+
+
+def test_the_mean_over_folds_has_students_interval():
+    line = benchmark.student([3.0, 7.6, 6.2, 1.2, 0.7, -1.2])
+    assert line == "mean over folds +2.9 (-0.6 to +6.5, Student's t), p 0.089"
+    assert benchmark.student([2.0]) == "mean over folds +2.0"
 
 
 @pytest.mark.parametrize("name", ["absent", "empty"])
