@@ -115,7 +115,14 @@ def choose_validation(rest: Sequence[SplitGroup], count: int) -> tuple[SplitGrou
 def hold_out_speakers(
     rows: Sequence[Utterance], turn: int, count: int, seed: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Ids for train, and ids of ``count`` validation speakers, which rotate with ``turn``.
+    """Ids for train, and ids of ``count`` validation speakers.
+
+    Args:
+        rows: what a published fold trains on.
+        turn: the fold's number. The speakers are those at this turn of the circle of the fold's own
+            speakers; circles differ, so two folds may have the same one.
+        count: number of validation speakers.
+        seed: of the circle's order.
 
     Raises:
         ProtocolError: a speaker is unknown, or none would be left for train.
