@@ -35,7 +35,7 @@ class PairedCounts:
     @property
     def units(self) -> int:
         """Number of units; with one there is nothing to test."""
-        return self.signs.shape[1]
+        return len(self.first)
 
     def p(self, statistic: Callable[[Counts], float], observed: float) -> float | None:
         """Share of the permutations with a difference at least as large; None for one unit.
