@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as students_t
+from measuring import students
 
 from phonemo.errors import PhonemoError, ResultError
 from phonemo.evaluation.comparison_text import p_text
@@ -123,7 +123,9 @@ def folds(
     arms: Mapping[str, Sequence[Cell]], first: str, second: str
 ) -> Iterator[tuple[str, int, float, float]]:
     """Fold, seeds that both arms have, and the arms' UA averaged over these."""
-    scores = {name: {(cell.fold, cell.seed): cell.ua for cell in arms[name]} for name in arms}
+    scores = {
+        name: {(cell.fold, cell.seed): cell.ua for cell in arms[name]} for name in (first, second)
+    }
     shared = sorted(scores[first].keys() & scores[second].keys())
     for fold, keys in groupby(shared, key=lambda key: key[0]):
         rows = list(keys)
@@ -139,11 +141,10 @@ def student(differences: Sequence[float]) -> str:
     if free < 1:
         return f"mean over folds {mean:+.1f}"
     error = float(np.std(differences, ddof=1)) / math.sqrt(free + 1)
-    reach = float(students_t.ppf(0.975, free)) * error
-    p = float(2 * students_t.sf(abs(mean) / error, free)) if error else 0.0
+    found = students.student(mean, error, free)
     return (
-        f"mean over folds {mean:+.1f} ({mean - reach:+.1f} to {mean + reach:+.1f}, Student's t), "
-        f"p {p_text(p)}"
+        f"mean over folds {mean:+.1f} ({found.low:+.1f} to {found.high:+.1f}, Student's t), "
+        f"p {p_text(found.p)}"
     )
 
 

@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from measuring.students import Interval, student
 from pydantic import ValidationError
-from scipy.stats import t as students_t
 
 from phonemo.errors import PhonemoError, ResultError
-from phonemo.evaluation.comparison_text import p_text
 from phonemo.evaluation.studies.study_schema import Ablation
 
 _NORMAL = 1.959964
@@ -36,16 +35,6 @@ class Effect:
     corpus: str
     points: float
     error: float
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """A mean in points with its 95 % interval and p."""
-
-    points: float
-    low: float
-    high: float
-    p: float
 
 
 def read_effect(path: Path, arm: str) -> Effect:
@@ -68,16 +57,16 @@ def read_effect(path: Path, arm: str) -> Effect:
     raise ResultError(f"{path}: no arm {arm!r} with an interval against its baseline")
 
 
-def mean_of_these(effects: Sequence[Effect]) -> Pooled:
+def mean_of_these(effects: Sequence[Effect]) -> Interval:
     """The unweighted mean; corpora are fixed, their speakers are drawn."""
     points = float(np.mean([one.points for one in effects]))
     error = math.sqrt(sum(one.error**2 for one in effects)) / len(effects)
     reach = _NORMAL * error
     p = math.erfc(abs(points) / error / math.sqrt(2))
-    return Pooled(points, points - reach, points + reach, p)
+    return Interval(points, points - reach, points + reach, p)
 
 
-def mean_of_such(effects: Sequence[Effect]) -> tuple[Pooled, float]:
+def mean_of_such(effects: Sequence[Effect]) -> tuple[Interval, float]:
     """The mean over corpora like these, and I squared, the share of variance between corpora."""
     points = np.array([one.points for one in effects])
     weights = np.array([one.error**-2.0 for one in effects])
@@ -89,11 +78,9 @@ def mean_of_such(effects: Sequence[Effect]) -> tuple[Pooled, float]:
     weights = 1 / (1 / weights + between)
     mean = float((weights * points).sum() / weights.sum())
     variance = float((weights * (points - mean) ** 2).sum() / free / weights.sum())
-    error = math.sqrt(variance)
-    reach = float(students_t.ppf(0.975, free)) * error
-    p = float(2 * students_t.sf(abs(mean) / error, free)) if error else 0.0
+    pooled = student(mean, math.sqrt(variance), free)
     share = max(0.0, (spread - free) / spread) if spread else 0.0
-    return Pooled(mean, mean - reach, mean + reach, p), share
+    return pooled, share
 
 
 def report(paths: Sequence[Path], arm: str) -> Iterator[str]:
@@ -103,16 +90,9 @@ def report(paths: Sequence[Path], arm: str) -> Iterator[str]:
         raise ResultError(f"expected two ablations or more, got {len(effects)}")
     for one in effects:
         yield f"{one.corpus}: {one.points:+.1f} points, standard error {one.error:.1f}"
-    yield f"mean of these {len(effects)} corpora: {_text(mean_of_these(effects))}"
+    yield f"mean of these {len(effects)} corpora: {mean_of_these(effects).text()}"
     pooled, share = mean_of_such(effects)
-    yield f"mean of corpora like them: {_text(pooled)}; I squared {100 * share:.0f} %"
-
-
-def _text(pooled: Pooled) -> str:
-    return (
-        f"{pooled.points:+.1f} points ({pooled.low:+.1f} to {pooled.high:+.1f}), "
-        f"p {p_text(pooled.p)}"
-    )
+    yield f"mean of corpora like them: {pooled.text()}; I squared {100 * share:.0f} %"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

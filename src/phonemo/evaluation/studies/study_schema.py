@@ -82,7 +82,7 @@ class Ablation(_StudyModel):
     config: str
     phonemo: str
     missing: tuple[str, ...] = ()
-    """Arms without a finished run."""
+    """Arms without a finished run, or not among those chosen by --arm."""
     tables: tuple[ArmTable, ...]
 
 
