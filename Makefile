@@ -41,7 +41,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser cpp screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: test-agents test-lowest test-busy mutants lock audit sbom abuse soak fuzz-http dist release site js page-runtime
+.PHONY: environments test-agents test-lowest test-busy mutants lock audit sbom abuse soak fuzz-http dist release site js page-runtime
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -56,6 +56,8 @@ help: ## show this list
 	@echo "  ROOM            whose mutants to run, as in tests/mutants/rooms.py; all without it"
 	@echo "  SAMPLE, SEED    how many mutants a room, and which; now: $(SAMPLE), $(SEED)"
 	@echo "  ARGS            more arguments for pytest, such as ARGS='-k audio'"
+
+environments: $(READY) $(READY_LIGHT) $(AGENTS)/ready ## make the environments of all tests; -j3 makes them side by side
 
 setup: $(READY) ## make .venv: torch first, then phonemo with its extras for training and development
 
