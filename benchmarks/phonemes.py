@@ -2,20 +2,23 @@
 
     python benchmarks/phonemes.py BUNDLE --manifest work/speechocean762.jsonl --split test \
         --decoder work/decoder/phonemes.npz
+    python benchmarks/phonemes.py src/phonemo/models/phonemo-open --split test --language english \
+        --manifest work/speechocean762.jsonl
     python benchmarks/phonemes.py BUNDLE --manifest work/emodb.jsonl --picture boundaries.png
 
 BUNDLE is a bundle or a model folder. Only speakers that it was not trained on are tested, so that a
 provenance.json must name those it was trained on; --seen tests all, and the first line says so. The
-decoder's language model comes from the bundle, or from
-another one's phonemes.npz (``phonemo export --decoder``).
+decoder's language model comes from the bundle or from another one's phonemes.npz (``phonemo export
+--decoder``); --language adds one that ships with phonemo.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -35,7 +38,8 @@ from phonemo.runtime.bundle import is_bundle
 from phonemo.runtime.phonemes.alignment import align, decode_phonemes, fewest_frames, to_spans
 from phonemo.runtime.phonemes.beam_search import search
 from phonemo.runtime.phonemes.edges import refine_spans
-from phonemo.runtime.phonemes.language_model import unpacked_model
+from phonemo.runtime.phonemes.language_model import PhonemeModel, unpacked_model
+from phonemo.runtime.phonemes.languages import language_model, language_names
 from phonemo.train.provenance import provenance_of
 
 RESAMPLES = 1000
@@ -86,23 +90,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     speakers = {clip.utterance.speaker for clip in clips}
     seen = ", trained-on speakers included" if options.seen else ""
     print(f"{options.manifest}: {len(clips)} utterances of {len(speakers)} speakers{seen}")
-    report_errors(clips, network, options.decoder)
+    report_errors(clips, network, options)
     if any(clip.utterance.phonemes and clip.utterance.phonemes.times for clip in clips):
         report_boundaries(clips, network, options.picture)
 
 
-def report_errors(clips: Sequence[Clip], network: Network, decoder: Path | None) -> None:
+def report_errors(clips: Sequence[Clip], network: Network, options: argparse.Namespace) -> None:
     """Print the error rate and the commonest errors of each way to decode."""
     seconds = sum(len(clip.samples) for clip in clips) / RATE
     decodings: dict[str, Callable[[Clip], tuple[int, ...]]] = {
         "best path": lambda clip: tuple(item.symbol for item in decode_phonemes(clip.posteriors))
     }
-    content = decoder.read_bytes() if decoder else network.decoder
-    if content is not None:
-        model = unpacked_model(content, len(network.inventory))
-        decodings[f"{model.order}-grams, {len(content) / 1e3:.0f} kB, {model.settings}"] = (
-            lambda clip: search(clip.posteriors, model)
-        )
+    for name, model in _language_models(network, options):
+        decodings[f"{name}, {model.order}-grams, {model.settings}"] = partial(_searched, model)
     for name, decode in decodings.items():
         began = process_time()
         recognized = [network.inventory.decode(decode(clip)) for clip in clips]
@@ -195,6 +195,22 @@ def open_network(folder: Path) -> Network:
         return output.phoneme_logits[0].double().log_softmax(1).numpy()
 
     return Network(trained.inventory, trained.model.backbone.grid, posteriors)
+
+
+def _language_models(
+    network: Network, options: argparse.Namespace
+) -> Iterator[tuple[str, PhonemeModel]]:
+    """The bundle's, or that of --decoder, and the packaged one of --language."""
+    content = options.decoder.read_bytes() if options.decoder else network.decoder
+    if content is not None:
+        name = f"phonemes.npz of {len(content) / 1e3:.0f} kB"
+        yield name, unpacked_model(content, len(network.inventory))
+    if options.language:
+        yield options.language, language_model(options.language, tuple(network.inventory.symbols))
+
+
+def _searched(model: PhonemeModel, clip: Clip) -> tuple[int, ...]:
+    return search(clip.posteriors, model)
 
 
 def _clips(options: argparse.Namespace, network: Network) -> Iterable[Clip]:
@@ -296,6 +312,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--provenance", type=Path, help="folder of the provenance.json; default: model"
     )
     parser.add_argument("--decoder", type=Path, help="a phonemes.npz; default: the bundle's")
+    parser.add_argument("--language", choices=language_names(), help="a packaged language model")
     parser.add_argument("--seen", action="store_true", help="test speakers trained on, too")
     parser.add_argument("--every", type=int, default=1, help="only each n-th utterance")
     parser.add_argument("--picture", type=Path, help="draw the boundary errors into this PNG")

@@ -134,7 +134,7 @@ def test_a_model_corrects_what_the_best_path_misses():
 
 def test_a_decoder_without_a_model_takes_the_best_path():
     scores, symbols = posteriors(9, 4), ("-", "a", "b", "c")
-    spans = PhonemeDecoder().spans(scores, symbols, GRID, np.zeros(9 * 320))
+    spans = PhonemeDecoder(symbols).spans(scores, GRID, np.zeros(9 * 320))
     expected = [symbols[item.symbol] for item in decode_phonemes(scores)]
     assert [span.symbol for span in spans] == expected
     with pytest.raises(UsageError, match="expected a bundle with a phoneme language model"):
@@ -146,10 +146,10 @@ def test_a_decoder_without_a_model_takes_the_best_path():
 def test_the_best_path_can_be_chosen_despite_a_model():
     scores, symbols = posteriors(9, 4), ("-", "a", "b", "c")
     model = count_phonemes([(1, 2)] * 9, 4, settings=DecoderSettings(2.0, 3.0, 8))
-    decoder, samples = PhonemeDecoder(model), np.zeros(9 * 320)
-    best = decoder.chosen(decoding="best-path").spans(scores, symbols, GRID, samples)
-    assert best == PhonemeDecoder().spans(scores, symbols, GRID, samples)
-    assert decoder.spans(scores, symbols, GRID, samples) != best
+    decoder, samples = PhonemeDecoder(symbols, model), np.zeros(9 * 320)
+    best = decoder.chosen(decoding="best-path").spans(scores, GRID, samples)
+    assert best == PhonemeDecoder(symbols).spans(scores, GRID, samples)
+    assert decoder.spans(scores, GRID, samples) != best
     assert pickle.loads(pickle.dumps(decoder.chosen(edges="waveform"))).options.edges == "waveform"
 
 

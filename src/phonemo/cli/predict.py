@@ -93,7 +93,8 @@ Decoding = Annotated[
     str | None,
     typer.Option(
         metavar="<name>",
-        help="Phoneme decoding: best-path, or language-model, the default of bundles with one.",
+        help="Phoneme decoding: best-path; english, for English speech; or language-model, the "
+        "default of bundles with one.",
     ),
 ]
 Edges = Annotated[

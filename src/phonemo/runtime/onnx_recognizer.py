@@ -223,10 +223,8 @@ class OnnxRecognizer(EmotionRecognizer):
     def _spans(self, logits: Logits, samples: Samples) -> tuple[PhonemeSpan, ...] | None:
         if self.card.inventory is None or logits.phonemes is None:
             return None
-        symbols = self.card.inventory.symbols
-        return self.phoneme_decoder.spans(
-            log_softmax(logits.phonemes), symbols, self.card.grid, samples
-        )
+        posteriors = log_softmax(logits.phonemes)
+        return self.phoneme_decoder.spans(posteriors, self.card.grid, samples)
 
     def _add_attribution(
         self, logits: Logits, spans: tuple[PhonemeSpan, ...]
@@ -329,12 +327,13 @@ def _reopened(
 
 def _decoder_of(bundle: Bundle) -> PhonemeDecoder:
     inventory = bundle.card.inventory
+    symbols = () if inventory is None else tuple(inventory.symbols)
     if bundle.decoder is None or inventory is None:
-        return PhonemeDecoder()
+        return PhonemeDecoder(symbols)
     from phonemo.runtime.phonemes.language_model import unpacked_model
 
     try:
-        return PhonemeDecoder(unpacked_model(bundle.decoder, len(inventory.symbols)))
+        return PhonemeDecoder(symbols, unpacked_model(bundle.decoder, len(symbols)))
     except CheckpointError as error:
         raise CheckpointError(f"{bundle.folder}: {error}") from error
 

@@ -19,6 +19,7 @@ from phonemo.files import CHECKSUMS
 from phonemo.runtime.device import AUTO, CPU, CUDA, is_cuda, parse_device
 from phonemo.runtime.parts.dimensions import derived_reader, trained_reader
 from phonemo.runtime.phonemes.attribution import add_attribution
+from phonemo.runtime.phonemes.decoder import PhonemeDecoder
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
 from phonemo.train.calibrate import stored_calibration
@@ -46,6 +47,8 @@ class TorchRecognizer(EmotionRecognizer):
         self.calibrated = stored_calibration(trained.model)
         self.abstain_below = self.calibrated.abstain_below
         self.reference = reference_of(trained.model)
+        if trained.inventory is not None:
+            self.phoneme_decoder = PhonemeDecoder(tuple(trained.inventory.symbols))
         rated = trained.model.config.dimensions
         self.dimensions = (
             trained_reader(self.labels, rated) if rated else derived_reader(self.labels)
@@ -93,8 +96,7 @@ class TorchRecognizer(EmotionRecognizer):
             frames = output.phoneme_logits[0, : int(output.frames[0])].cpu()
             posteriors = frames.double().log_softmax(1)
             grid = self.trained.model.backbone.grid
-            symbols = self.trained.inventory.symbols
-            spans = self.phoneme_decoder.spans(posteriors.numpy(), symbols, grid, samples)
+            spans = self.phoneme_decoder.spans(posteriors.numpy(), grid, samples)
             if options.shares and spans:
                 features = output.features[:, : int(output.frames[0])]
                 decide = partial(self._decide, features)

@@ -17,7 +17,7 @@ from phonemo.runtime.phonemes.alignment import recognized_spans, to_spans
 if TYPE_CHECKING:
     from phonemo.runtime.phonemes.language_model import PhonemeModel
 
-Decoding = Literal["best-path", "language-model"]
+BEST_PATH, LANGUAGE_MODEL = "best-path", "language-model"
 Edges = Literal["posteriors", "waveform"]
 
 
@@ -25,32 +25,33 @@ Edges = Literal["posteriors", "waveform"]
 class PhonemeOptions:
     """How phonemes are decoded, and where they end."""
 
-    decoding: Decoding | None = None
-    """None uses the bundle's language model where it has one, else the best path."""
+    decoding: str | None = None
+    """best-path, language-model (the bundle's), or a language of ``language_names``; None uses the
+    bundle's language model where it has one, else the best path."""
     edges: Edges = "posteriors"
     """Boundaries from the network's frames, or refined from the waveform (``edges``)."""
 
 
 @dataclass(frozen=True)
 class PhonemeDecoder:
-    """Decodes phonemes with a bundle's language model, if it has one."""
+    """Decodes phonemes by the best path or with a language model."""
 
+    symbols: tuple[str, ...] = ()
+    """The model's phonemes, the blank first; empty without a phoneme head."""
     model: PhonemeModel | None = None
+    """The bundle's own language model."""
     options: PhonemeOptions = PhonemeOptions()
 
     def chosen(self, decoding: str | None = None, edges: str | None = None) -> PhonemeDecoder:
         """The same decoder with other options; None keeps one.
 
         Raises:
-            UsageError: an unknown option, or a language model that the bundle lacks.
+            UsageError: an unknown option, a language model that the bundle lacks, or a language
+                whose phonemes it lacks.
         """
-        _check("decoding", decoding, get_args(Decoding))
+        if decoding is not None:
+            self._check_decoding(decoding)
         _check("edges", edges, get_args(Edges))
-        if decoding == "language-model" and self.model is None:
-            raise UsageError(
-                "expected a bundle with a phoneme language model, got one without; export it with "
-                "--decoder, or choose best-path"
-            )
         given = {"decoding": decoding, "edges": edges}
         known = {name: value for name, value in given.items() if value is not None}
         return replace(self, options=replace(self.options, **known))  # type: ignore[arg-type]
@@ -58,7 +59,6 @@ class PhonemeDecoder:
     def spans(
         self,
         log_posteriors: npt.NDArray[np.floating],
-        symbols: Sequence[str],
         grid: FrameGrid,
         samples: npt.NDArray[np.floating],
     ) -> tuple[PhonemeSpan, ...]:
@@ -66,17 +66,17 @@ class PhonemeDecoder:
 
         Args:
             log_posteriors: (frame, phoneme), the blank first.
-            symbols: phoneme names, (phoneme,).
             grid: frame positions.
             samples: the recording, (sample,) at 16 kHz.
         """
-        if self.model is None or self.options.decoding == "best-path":
-            spans = recognized_spans(log_posteriors, symbols, grid, len(samples))
+        model = self._language_model()
+        if model is None:
+            spans = recognized_spans(log_posteriors, self.symbols, grid, len(samples))
         else:
             from phonemo.runtime.phonemes.beam_search import decode_with
 
-            aligned = decode_with(log_posteriors, self.model)
-            spans = to_spans(aligned, log_posteriors, symbols, grid, len(samples))
+            aligned = decode_with(log_posteriors, model)
+            spans = to_spans(aligned, log_posteriors, self.symbols, grid, len(samples))
         return self.refined(spans, samples)
 
     def refined(
@@ -88,6 +88,28 @@ class PhonemeDecoder:
         from phonemo.runtime.phonemes.edges import refine_spans
 
         return refine_spans(spans, samples)
+
+    def _check_decoding(self, decoding: str) -> None:
+        from phonemo.runtime.phonemes.languages import language_names
+
+        _check("decoding", decoding, (BEST_PATH, LANGUAGE_MODEL, *language_names()))
+        if decoding == LANGUAGE_MODEL and self.model is None:
+            raise UsageError(
+                "expected a bundle with a phoneme language model, got one without; export it with "
+                "--decoder, or choose best-path or a language"
+            )
+        replace(self, options=PhonemeOptions(decoding))._language_model()
+
+    def _language_model(self) -> PhonemeModel | None:
+        """What to decode with; None is the best path."""
+        decoding = self.options.decoding
+        if decoding is None or decoding == LANGUAGE_MODEL:
+            return self.model
+        if decoding == BEST_PATH or not self.symbols:
+            return None
+        from phonemo.runtime.phonemes.languages import language_model
+
+        return language_model(decoding, self.symbols)
 
 
 def _check(name: str, value: str | None, choices: Sequence[str]) -> None:

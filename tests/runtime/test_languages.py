@@ -1,0 +1,105 @@
+"""Phoneme language models that ship: their counts, other inventories, and how they are chosen."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from phonemo.cli.main import app
+from phonemo.errors import UsageError
+from phonemo.runtime.bundle import open_bundle, packaged
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.phonemes.beam_search import search
+from phonemo.runtime.phonemes.decoder import PhonemeDecoder
+from phonemo.runtime.phonemes.language_model import DecoderSettings, count_phonemes
+from phonemo.runtime.phonemes.languages import language_content, language_model, language_names
+from tests.tiny_bundle import BUNDLE, RATE, make_clip
+
+ENGLISH = ("--decoding", "english")
+SYMBOLS = tuple(open_bundle(packaged()).card.inventory.symbols)
+
+
+def noise(symbols: int, frames: int = 60) -> np.ndarray:
+    logits = np.random.default_rng(3).normal(size=(frames, symbols)) * 2
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("language", language_names())
+def test_the_packaged_models_know_every_language_that_ships(language):
+    model = language_model(language, SYMBOLS)
+    assert model.order == 3
+    assert model.counts.sum() > 20_000
+    np.testing.assert_allclose(np.exp(model.table).sum(axis=1), 1, rtol=1e-4)
+
+
+def test_english_prefers_english_words():
+    model = language_model("english", SYMBOLS)
+    the, reverse = ([SYMBOLS.index(name) for name in word] for word in ("ðə", "əð"))
+    probability = {}
+    for word in (the, reverse):
+        context = model.context_after(0, word[0])
+        start, rest = model.table[0, word[0]], model.table[context, word[1]]
+        probability[tuple(word)] = start + rest
+    assert probability[tuple(the)] > probability[tuple(reverse)] + 2
+
+
+def test_the_order_of_an_inventory_does_not_matter():
+    order = [0, *(1 + np.random.default_rng(1).permutation(len(SYMBOLS) - 1))]
+    other = tuple(SYMBOLS[place] for place in order)
+    scores = noise(len(SYMBOLS))
+    plain = [SYMBOLS[item] for item in search(scores, language_model("english", SYMBOLS))]
+    moved = [other[item] for item in search(scores[:, order], language_model("english", other))]
+    assert plain == moved
+    assert len(plain) > 5
+
+
+def test_content_written_is_content_read(tmp_path, monkeypatch):
+    settings = DecoderSettings(0.7, 1.5, 4)
+    model = count_phonemes([(1, 2, 1), (2, 2)] * 4, 3, 3, settings)
+    content = language_content(model, ("-", "a", "b"), "two strings")
+    (tmp_path / "toy.json").write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr("phonemo.runtime.phonemes.languages._FOLDER", tmp_path)
+    assert language_names() == ("toy",)
+    again = language_model("toy", ("-", "a", "b"))
+    assert again.settings == settings
+    assert content["source"] == "two strings"
+    np.testing.assert_array_equal(again.table, model.table)
+
+
+def test_an_inventory_without_the_phonemes_is_refused_before_any_recording():
+    decoder = PhonemeDecoder(("-", "a", "b"))
+    with pytest.raises(UsageError, match="expected a model with the phonemes of english, got one"):
+        decoder.chosen(decoding="english")
+    with pytest.raises(UsageError, match="expected best-path or language-model or english, got"):
+        decoder.chosen(decoding="klingon")
+
+
+def test_a_model_without_phonemes_has_nothing_to_decode():
+    assert PhonemeDecoder().chosen(decoding="english").options.decoding == "english"
+
+
+def test_a_recognizer_decodes_with_the_language_and_keeps_it_when_copied():
+    recognizer, clip = OnnxRecognizer.load(), make_clip(32_000, 120.0)
+    plain = recognizer.predict(clip, rate=RATE)
+    recognizer.phoneme_decoder = recognizer.phoneme_decoder.chosen(decoding="english")
+    chosen = recognizer.predict(clip, rate=RATE)
+    assert chosen.spans != plain.spans
+    assert chosen.scores == plain.scores
+    assert pickle.loads(pickle.dumps(recognizer)).predict(clip, rate=RATE).spans == chosen.spans
+
+
+def test_the_command_decodes_with_the_language(tmp_path):
+    recording = str(tmp_path / "a.wav")
+    soundfile.write(recording, make_clip(32_000, 120.0), RATE)
+    args = ["predict", recording, "--phonemes", "--format", "json"]
+    plain, chosen = (CliRunner().invoke(app, [*args, *more]) for more in ([], [*ENGLISH]))
+    assert chosen.exit_code == 0
+    assert json.loads(chosen.stdout) != json.loads(plain.stdout)
+    refused = CliRunner().invoke(app, [*args, *ENGLISH, "--model", str(BUNDLE)])
+    assert isinstance(refused.exception, UsageError)
+    assert refused.stdout == ""
