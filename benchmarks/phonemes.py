@@ -36,9 +36,9 @@ from phonemo.evaluation.metrics import phoneme_errors
 from phonemo.evaluation.phonemes.confusions import confusion_lines, confusions_of
 from phonemo.runtime.bundle import is_bundle
 from phonemo.runtime.phonemes.alignment import align, decode_phonemes, fewest_frames, to_spans
-from phonemo.runtime.phonemes.beam_search import search
+from phonemo.runtime.phonemes.beam_search import decode_with
 from phonemo.runtime.phonemes.edges import refine_spans
-from phonemo.runtime.phonemes.language_model import PhonemeModel, unpacked_model
+from phonemo.runtime.phonemes.language_model import PhonemeModel, uniform_model, unpacked_model
 from phonemo.runtime.phonemes.languages import language_model, language_names
 from phonemo.train.provenance import provenance_of
 
@@ -102,7 +102,7 @@ def report_errors(clips: Sequence[Clip], network: Network, options: argparse.Nam
         "best path": lambda clip: tuple(item.symbol for item in decode_phonemes(clip.posteriors))
     }
     for name, model in _language_models(network, options):
-        decodings[f"{name}, {model.order}-grams, {model.settings}"] = partial(_searched, model)
+        decodings[f"{name}, {model.settings}"] = partial(_searched, model)
     for name, decode in decodings.items():
         began = process_time()
         recognized = [network.inventory.decode(decode(clip)) for clip in clips]
@@ -200,7 +200,8 @@ def open_network(folder: Path) -> Network:
 def _language_models(
     network: Network, options: argparse.Namespace
 ) -> Iterator[tuple[str, PhonemeModel]]:
-    """The bundle's, or that of --decoder, and the packaged one of --language."""
+    """None, the bundle's or that of --decoder, and the packaged one of --language."""
+    yield "beam search", uniform_model(len(network.inventory))
     content = options.decoder.read_bytes() if options.decoder else network.decoder
     if content is not None:
         name = f"phonemes.npz of {len(content) / 1e3:.0f} kB"
@@ -210,7 +211,7 @@ def _language_models(
 
 
 def _searched(model: PhonemeModel, clip: Clip) -> tuple[int, ...]:
-    return search(clip.posteriors, model)
+    return tuple(item.symbol for item in decode_with(clip.posteriors, model))
 
 
 def _clips(options: argparse.Namespace, network: Network) -> Iterable[Clip]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from phonemo.errors import CheckpointError, UsageError
-from phonemo.runtime.bundle import open_bundle, packaged
+from phonemo.runtime.bundle import open_bundle, packaged, write_bundle
+from phonemo.runtime.phonemes.language_model import count_phonemes, packed_model
 from phonemo.site import page_files as pages
 from phonemo.site.onnxruntime_web import Engine
 from phonemo.site.site_models import open_models
@@ -138,6 +139,16 @@ def test_two_models_that_share_a_network_have_it_once(tmp_path):
 def test_a_model_twice_is_refused():
     with pytest.raises(UsageError, match="two named"):
         open_models([ADAPTABLE, ADAPTABLE])
+
+
+def test_a_phoneme_language_model_is_refused_before_anything_is_written(bundle, tmp_path):
+    """The page would refuse the model when the first visitor loads it."""
+    counted = packed_model(count_phonemes([(1, 2)], len(bundle.card.inventory.symbols)))
+    says = bundle.card.model_dump(exclude={"sha256"})
+    parts = (bundle.head, bundle.adaptation, counted)
+    written = write_bundle(tmp_path / "bundle", bundle.model, says, *parts)
+    with pytest.raises(UsageError, match="tiny-adaptable: expected a model without"):
+        open_models([written.folder])
 
 
 def test_a_site_is_replaced_only_on_request(bundle, tmp_path):

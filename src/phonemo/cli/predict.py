@@ -93,8 +93,8 @@ Decoding = Annotated[
     str | None,
     typer.Option(
         metavar="<name>",
-        help="Phoneme decoding: best-path; english, for English speech; or language-model, the "
-        "default of bundles with one.",
+        help="Phoneme decoding: best-path; beam-search; english, for English speech; or "
+        "language-model, the default of bundles with one.",
     ),
 ]
 Edges = Annotated[
@@ -182,6 +182,8 @@ def predict(
     named = find_recordings(files, skipped)
     if said is not None and channels.strip().lower() == "split":
         raise UsageError("--said cannot be combined with --channels split; name one channel")
+    if said is not None and decoding is not None:
+        raise UsageError("--said gives the phonemes and --decoding recognizes them; drop one")
     options = OutputOptions(
         names_of(labels),
         top_k,

@@ -17,7 +17,7 @@ from phonemo.runtime.phonemes.alignment import recognized_spans, to_spans
 if TYPE_CHECKING:
     from phonemo.runtime.phonemes.language_model import PhonemeModel
 
-BEST_PATH, LANGUAGE_MODEL = "best-path", "language-model"
+BEST_PATH, BEAM_SEARCH, LANGUAGE_MODEL = "best-path", "beam-search", "language-model"
 Edges = Literal["posteriors", "waveform"]
 
 
@@ -26,15 +26,16 @@ class PhonemeOptions:
     """How phonemes are decoded, and where they end."""
 
     decoding: str | None = None
-    """best-path, language-model (the bundle's), or a language of ``language_names``; None uses the
-    bundle's language model where it has one, else the best path."""
+    """best-path, beam-search (without a language model), language-model (the bundle's), or a
+    language of ``language_names``; None uses the bundle's language model where it has one, else the
+    best path."""
     edges: Edges = "posteriors"
     """Boundaries from the network's frames, or refined from the waveform (``edges``)."""
 
 
 @dataclass(frozen=True)
 class PhonemeDecoder:
-    """Decodes phonemes by the best path or with a language model."""
+    """Decodes phonemes by the best path, or by a beam search with or without a language model."""
 
     symbols: tuple[str, ...] = ()
     """The model's phonemes, the blank first; empty without a phoneme head."""
@@ -46,8 +47,8 @@ class PhonemeDecoder:
         """The same decoder with other options; None keeps one.
 
         Raises:
-            UsageError: an unknown option, a language model that the bundle lacks, or a language
-                whose phonemes it lacks.
+            UsageError: an unknown option, a language model that the bundle lacks, a language whose
+                phonemes the model lacks, or a model without phonemes.
         """
         if decoding is not None:
             self._check_decoding(decoding)
@@ -69,7 +70,7 @@ class PhonemeDecoder:
             grid: frame positions.
             samples: the recording, (sample,) at 16 kHz.
         """
-        model = self._language_model()
+        model = self._searched_with()
         if model is None:
             spans = recognized_spans(log_posteriors, self.symbols, grid, len(samples))
         else:
@@ -90,28 +91,39 @@ class PhonemeDecoder:
         return refine_spans(spans, samples)
 
     def _check_decoding(self, decoding: str) -> None:
-        from phonemo.runtime.phonemes.languages import language_names
-
-        _check("decoding", decoding, (BEST_PATH, LANGUAGE_MODEL, *language_names()))
         if decoding == LANGUAGE_MODEL and self.model is None:
             raise UsageError(
                 "expected a bundle with a phoneme language model, got one without; export it with "
-                "--decoder, or choose best-path or a language"
+                "--decoder, or choose another decoding"
             )
-        replace(self, options=PhonemeOptions(decoding))._language_model()
+        _check("decoding", decoding, self._decodings())
+        if decoding != BEST_PATH and not self.symbols:
+            raise UsageError(
+                f"decoding: {decoding} needs phonemes, and this model has none; open another one"
+            )
+        replace(self, options=PhonemeOptions(decoding))._searched_with()
 
-    def _language_model(self) -> PhonemeModel | None:
-        """What to decode with; None is the best path."""
+    def _decodings(self) -> tuple[str, ...]:
+        from phonemo.runtime.phonemes.languages import language_names
+
+        own = () if self.model is None else (LANGUAGE_MODEL,)
+        return (BEST_PATH, BEAM_SEARCH, *own, *language_names())
+
+    def _searched_with(self) -> PhonemeModel | None:
+        """The language model of the beam search; None is the best path."""
         decoding = self.options.decoding
         if decoding is None or decoding == LANGUAGE_MODEL:
             return self.model
-        if decoding == BEST_PATH or not self.symbols:
+        if decoding == BEST_PATH:
             return None
-        from phonemo.runtime.phonemes.languages import language_model
+        from phonemo.runtime.phonemes import language_model, languages
 
-        return language_model(decoding, self.symbols)
+        if decoding == BEAM_SEARCH:
+            return language_model.uniform_model(len(self.symbols))
+        return languages.language_model(decoding, self.symbols)
 
 
 def _check(name: str, value: str | None, choices: Sequence[str]) -> None:
     if value is not None and value not in choices:
-        raise UsageError(f"{name}: expected {' or '.join(choices)}, got {value!r}; choose one")
+        known = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise UsageError(f"{name}: expected {known}, got {value!r}; choose one")

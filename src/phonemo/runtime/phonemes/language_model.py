@@ -11,7 +11,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 
 #: Longer contexts have too many entries for a dense table.
 ORDERS = (2, 3)
-_MOST_SYMBOLS = 255
+MOST_SYMBOLS = 255
 _ARRAYS = ("symbols", "grams", "counts", "settings")
 #: Limit for all unpacked arrays together: all trigrams of 255 symbols would have more.
 _MOST_BYTES = 2**26
@@ -65,7 +65,7 @@ class PhonemeModel:
                 f"expected n-grams of 2 or 3 phonemes with their counts, got {grams.shape} and "
                 f"{counts.shape}; export the model again"
             )
-        if not 2 <= self.symbols <= _MOST_SYMBOLS or (len(grams) and grams.max() >= self.symbols):
+        if not 2 <= self.symbols <= MOST_SYMBOLS or (len(grams) and grams.max() >= self.symbols):
             raise PhonemeError(
                 f"expected n-grams of at most {self.symbols} symbols, got others; export the "
                 "model again"
@@ -118,9 +118,9 @@ def count_phonemes(
     Raises:
         PhonemeError: an unknown order, no phonemes, or one outside the inventory.
     """
-    if order not in ORDERS or symbols > _MOST_SYMBOLS:
+    if order not in ORDERS or symbols > MOST_SYMBOLS:
         raise PhonemeError(
-            f"expected order 2 or 3 and at most {_MOST_SYMBOLS} symbols, got order {order} and "
+            f"expected order 2 or 3 and at most {MOST_SYMBOLS} symbols, got order {order} and "
             f"{symbols} symbols; use another inventory"
         )
     counted: Counter[tuple[int, ...]] = Counter()
@@ -134,6 +134,20 @@ def count_phonemes(
     return PhonemeModel(
         symbols, np.array(grams, np.uint8), counts.astype(np.uint32), settings=settings
     )
+
+
+@lru_cache(maxsize=8)
+def uniform_model(symbols: int) -> PhonemeModel:
+    """A model without knowledge: the beam search then only adds up the paths of each string.
+
+    Args:
+        symbols: size of the inventory, blank included.
+
+    Raises:
+        PhonemeError: more symbols than a model may have.
+    """
+    nothing = np.zeros((0, min(ORDERS)), np.uint8), np.zeros(0, np.uint32)
+    return PhonemeModel(symbols, *nothing, settings=DecoderSettings(weight=0.0, bonus=0.0))
 
 
 def packed_model(model: PhonemeModel) -> bytes:

@@ -15,7 +15,11 @@ import numpy as np
 
 from phonemo.errors import UsageError
 from phonemo.files import loads_json
-from phonemo.runtime.phonemes.language_model import DecoderSettings, PhonemeModel
+from phonemo.runtime.phonemes.language_model import (
+    MOST_SYMBOLS,
+    DecoderSettings,
+    PhonemeModel,
+)
 
 #: The start and the end of an utterance, in a file's n-grams.
 BOUNDARY = "#"
@@ -38,8 +42,15 @@ def language_model(language: str, symbols: tuple[str, ...]) -> PhonemeModel:
         symbols: the inventory's phonemes, the blank first.
 
     Raises:
-        UsageError: the inventory lacks phonemes of more than 5 % of the n-grams.
+        UsageError: an unknown language, an inventory above 255 symbols, or one that lacks phonemes
+            of more than 5 % of the n-grams.
     """
+    if language not in language_names() or len(symbols) > MOST_SYMBOLS:
+        names = ", ".join(language_names())
+        raise UsageError(
+            f"expected one of {names} and at most {MOST_SYMBOLS} symbols, got {language!r} and "
+            f"{len(symbols)}; choose best-path"
+        )
     content = loads_json((_FOLDER / f"{language}.json").read_text(encoding="utf-8"))
     counts = {tuple(gram.split()): count for gram, count in content["ngrams"].items()}
     index = {BOUNDARY: 0} | {name: place for place, name in enumerate(symbols) if place}
