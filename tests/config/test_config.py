@@ -209,7 +209,8 @@ def test_every_default_is_written_out(path: Path, tmp_path: Path) -> None:
     data = yaml.safe_load(path_written.read_text(encoding="utf-8"))
     assert set(data) == set(RunConfig.model_fields)
     assert set(data["train"]["augment"]) == set(AugmentConfig.model_fields)
-    arms = {"emotional_phonemes", "layer", "gradient", "posteriors"}  # written only if changed
+    # written only if changed
+    arms = {"emotional_phonemes", "emotional_choice", "layer", "gradient", "posteriors"}
     assert set(data["model"]["auxiliary"]) == set(AuxiliaryConfig.model_fields) - arms
 
 

@@ -44,10 +44,9 @@ class Planted:
         return {"layer_1": self.clips[utterance], "acoustic": self.clips[utterance]}
 
 
-def planted(tmp_path, carrier="i"):
-    experiment = prepare_experiment(
-        with_changes(make_config(tmp_path), model={"auxiliary": AUXILIARY})
-    )
+def planted(tmp_path, carrier="i", **auxiliary):
+    changes = {"auxiliary": AUXILIARY | auxiliary}
+    experiment = prepare_experiment(with_changes(make_config(tmp_path), model=changes))
     sample = next(iter(experiment.utterances.values()))
     draw = np.random.default_rng(1)
     rows = {}
@@ -121,6 +120,18 @@ def test_the_inventory_keeps_the_best_and_merges_the_rest(tmp_path):
     classes = {"a": "vowel", "i": "vowel", "n": "nasal", "s": "fricative"}
     expected = [s if s in chosen else classes[s] for s in row.phonemes.symbols]
     assert list(kept) == expected
+
+
+def test_the_lowest_are_those_with_least_information_among_the_measured(tmp_path):
+    chosen = {}
+    for choice in ("highest", "lowest"):
+        experiment, cache = planted(tmp_path / choice, emotional_choice=choice)
+        ids = list(experiment.utterances)
+        _, measured = with_emotional_phonemes(experiment, ids, cache, seed=1)
+        chosen[choice] = [row.symbol for row in measured if row.chosen]
+    assert chosen["highest"] == [row.symbol for row in measured[:2]]
+    assert chosen["lowest"] == [row.symbol for row in measured[-2:]]
+    assert "i" in set(chosen["highest"]) - set(chosen["lowest"])
 
 
 def test_only_the_given_utterances_are_read(tmp_path):

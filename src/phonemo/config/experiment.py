@@ -68,6 +68,10 @@ class AuxiliaryConfig(BaseConfig):
     """The units that the head recognizes."""
     emotional_phonemes: int = Field(default=12, ge=1, exclude_if=lambda count: count == 12)
     """Inventory emotional: phonemes kept apart, measured on each fold's training part."""
+    emotional_choice: Literal["highest", "lowest"] = Field(
+        default="highest", exclude_if=lambda choice: choice == "highest"
+    )
+    """Inventory emotional: those with most information about the emotion, or with least."""
     alphabet: Alphabet = "ipa"
     """The closed phoneme inventory; arpabet is for English only."""
     alpha: float = Field(default=0.1, gt=0)

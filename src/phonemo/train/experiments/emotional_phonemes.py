@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 
 from phonemo.audio.frames import FrameGrid
-from phonemo.config import ModelConfig
+from phonemo.config import AuxiliaryConfig, ModelConfig
 from phonemo.corpora.phoneme_inventory import PhonemeInventory, make_inventory
 from phonemo.errors import ModelError, ProtocolError
 from phonemo.evaluation.metrics_schema import PhonemeBits
@@ -78,13 +78,21 @@ def with_emotional_phonemes(
             "train.strategy to frozen or top_k, train.cache to true, and no noise, gain or speed"
         )
     measured = measure_information(experiment, ids, cache, seed)
-    chosen = [row.symbol for row in measured[: auxiliary.emotional_phonemes]]
+    chosen = _chosen(measured, auxiliary)
     measured = tuple(row.model_copy(update={"chosen": row.symbol in chosen}) for row in measured)
     inventory = make_inventory(
         "emotional", auxiliary.alphabet, experiment.targets.labels.names, chosen=chosen
     )
     targets = replace(experiment.targets, inventory=inventory)
     return replace(experiment, targets=targets), measured
+
+
+def _chosen(measured: Sequence[PhonemeBits], auxiliary: AuxiliaryConfig) -> list[str]:
+    """The phonemes with most information or, of those that were measured, with least."""
+    count = auxiliary.emotional_phonemes
+    if auxiliary.emotional_choice == "highest":
+        return [row.symbol for row in measured[:count]]
+    return [row.symbol for row in measured if row.utterances >= _LEAST_UTTERANCES][-count:]
 
 
 def measure_information(
