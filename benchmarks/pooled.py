@@ -1,6 +1,6 @@
 """The difference of two arms, pooled over corpora.
 
-    python benchmarks/pooled.py results/learning-*/ablation.json --arm multi-task
+    python benchmarks/pooled.py results/learning-{emodb,ravdess,nemo}/ablation.json --arm multi-task
 
 Reads the arm's difference of UA from its baseline, with its interval over speakers, from each file,
 and prints two answers: the mean over exactly these corpora, and the mean over corpora like them
@@ -88,6 +88,9 @@ def report(paths: Sequence[Path], arm: str) -> Iterator[str]:
     effects = [read_effect(path, arm) for path in paths]
     if len(effects) < 2:
         raise ResultError(f"expected two ablations or more, got {len(effects)}")
+    corpora = [one.corpus for one in effects]
+    if twice := sorted({name for name in corpora if corpora.count(name) > 1}):
+        raise ResultError(f"expected one ablation of each corpus, got two of {twice[0]}; name one")
     for one in effects:
         yield f"{one.corpus}: {one.points:+.1f} points, standard error {one.error:.1f}"
     yield f"mean of these {len(effects)} corpora: {mean_of_these(effects).text()}"

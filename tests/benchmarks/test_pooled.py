@@ -59,3 +59,9 @@ def test_published_studies_are_read_and_pooled(capsys):
 def test_a_file_without_the_arm_is_one_line(name, arm, message):
     with pytest.raises(ResultError, match=message):
         benchmark.read_effect(Path(REPOSITORY / name), arm)
+
+
+def test_a_corpus_is_not_counted_twice():
+    paths = [REPOSITORY / "results" / name / "ablation.json" for name in ("tasks-emodb",) * 2]
+    with pytest.raises(ResultError, match="expected one ablation of each corpus, got two of emodb"):
+        list(benchmark.report(paths, "multi-task"))
