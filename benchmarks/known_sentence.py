@@ -22,32 +22,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from phonemo.corpora.manifest import read_manifest
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.statistics import logits_of
-from phonemo.train.transfer.corpora import Corpus, Rows, read_corpus
+from phonemo.train.transfer.corpora import Corpus, Indices, Names, Rows, read_corpus
 from phonemo.train.transfer.linear_heads import HeadOptions, fit_head
 from phonemo.train.transfer.testing import counted, resampled_interval, uas
-from phonemo.train.transfer.vectors import open_network, vectors_of
+from phonemo.train.transfer.vectors import FrozenNetwork, open_network, vectors_of
 
-Indices = npt.NDArray[np.int64]
-Names = npt.NDArray[np.str_]
 BACKBONE = "models/phonemo-small-backbone"
 STATES = ("2-speech-mean", "3-speech-mean")
-HEAD = HeadOptions("discriminant", "source-speaker", "size", 0.001, 0.3, False, 1.0, 20.0, 0)
+HEAD = HeadOptions(
+    fit="discriminant",
+    standardise="source-speaker",
+    balance="size",
+    inverse_penalty=0.001,
+    ridge=0.3,
+    mask=False,
+    k_mean=1.0,
+    k_spread=20.0,
+    em_iterations=0,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = _parse(arguments)
+    network = open_network(BACKBONE)
     for path in options.manifests:
         emotions = sorted({row.emotion for row in read_manifest(path).utterances if row.emotion})
         labels = LabelSet(tuple(emotions), {})
         corpus = read_corpus(path, labels)
-        rows, sentences = _read(corpus, labels, options.work)
+        rows, sentences = _read(corpus, labels, network, options.work)
         print(f"{corpus.name}: {len(rows)} utterances of {len(set(sentences))} sentences")
         _report(rows, sentences, len(emotions), options.draws)
 
@@ -121,8 +129,9 @@ def sentences_of(corpus: Corpus, chosen: Indices) -> Names:
     return np.array(said)
 
 
-def _read(corpus: Corpus, labels: LabelSet, work: Path) -> tuple[Rows, Names]:
-    network = open_network(BACKBONE)
+def _read(
+    corpus: Corpus, labels: LabelSet, network: FrozenNetwork, work: Path
+) -> tuple[Rows, Names]:
     found = vectors_of(work, network, corpus, STATES, lambda done, total: None)
     chosen, speakers = corpus.chosen(labels), corpus.speakers(labels)
     vectors = np.concatenate([found[name] for name in STATES], axis=1)[chosen]

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.runtime.bundle import Bundle, write_bundle
+from phonemo.runtime.phonemes.language_model import PhonemeModel, packed_model
+
 BUNDLE = Path(__file__).resolve().parent / "golden" / "tiny-bundle"
 EXPECTED = BUNDLE / "expected.json"
 #: A bundle that supports profiles; BUNDLE does not, like bundles of earlier versions.
@@ -32,3 +35,10 @@ def make_clip(samples: int, hertz: float) -> npt.NDArray[np.float32]:
 def alike(actual: Sequence[str], expected: Sequence[str]) -> bool:
     """Whether two phoneme sequences are nearly equal; with int8 weights one may differ."""
     return SequenceMatcher(None, actual, expected, autojunk=False).ratio() > 0.9
+
+
+def with_language_model(folder: Path, bundle: Bundle, model: PhonemeModel) -> Bundle:
+    """The bundle with a phoneme language model, in a new folder."""
+    says = bundle.card.model_dump(exclude={"sha256"})
+    parts = (bundle.head, bundle.adaptation, packed_model(model))
+    return write_bundle(folder, bundle.model, says, *parts)

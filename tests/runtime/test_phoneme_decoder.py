@@ -13,7 +13,7 @@ import pytest
 from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio.frames import FrameGrid
 from phonemo.errors import CheckpointError, PhonemeError, UsageError
-from phonemo.runtime.bundle import open_bundle, write_bundle
+from phonemo.runtime.bundle import open_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.phonemes.alignment import decode_phonemes
 from phonemo.runtime.phonemes.beam_search import decode_with, search
@@ -26,7 +26,7 @@ from phonemo.runtime.phonemes.language_model import (
     packed_model,
     unpacked_model,
 )
-from tests.tiny_bundle import BUNDLE, RATE, make_clip
+from tests.tiny_bundle import BUNDLE, RATE, make_clip, with_language_model
 
 GRID = FrameGrid(field_samples=320, hop_samples=320)
 PLAIN = DecoderSettings(weight=0.0, bonus=0.0, beam=200)
@@ -205,19 +205,17 @@ def test_a_model_refuses_other_counts():
         PhonemeModel(4, np.full((1, 2), 7, np.uint8), np.ones(1, np.uint32))
 
 
-def with_language_model(target: Path, **settings: float) -> OnnxRecognizer:
+def knowing_one_string(target: Path, **settings: float) -> OnnxRecognizer:
     """The golden bundle with a language model that knows only the string "m a t"."""
     bundle = open_bundle(BUNDLE)
     symbols = bundle.card.inventory.symbols
     string = [symbols.index(symbol) for symbol in "mat"]
     model = count_phonemes([string] * 50, len(symbols), settings=DecoderSettings(**settings))
-    says = bundle.card.model_dump(exclude={"sha256"})
-    parts = (bundle.head, bundle.adaptation, packed_model(model))
-    return OnnxRecognizer(write_bundle(target, bundle.model, says, *parts))
+    return OnnxRecognizer(with_language_model(target, bundle, model))
 
 
 def test_a_bundle_with_a_language_model_decodes_with_it_unless_told_otherwise(tmp_path):
-    recognizer = with_language_model(tmp_path / "bundle", weight=3.0, bonus=4.0)
+    recognizer = knowing_one_string(tmp_path / "bundle", weight=3.0, bonus=4.0)
     plain, clip = OnnxRecognizer.load(BUNDLE), make_clip(32_000, 120.0)
     clip_spans = recognizer.predict(clip, rate=RATE).spans
     assert [span.symbol for span in clip_spans][:3] == ["m", "a", "t"]
@@ -232,9 +230,7 @@ def test_a_bundle_with_a_language_model_decodes_with_it_unless_told_otherwise(tm
 
 
 def test_a_bundle_with_counts_of_another_inventory_is_refused(tmp_path):
-    bundle = open_bundle(BUNDLE)
-    says = bundle.card.model_dump(exclude={"sha256"})
-    parts = (bundle.head, bundle.adaptation, packed_model(count_phonemes([(1, 2)], 3)))
-    written = write_bundle(tmp_path / "bundle", bundle.model, says, *parts)
+    other = count_phonemes([(1, 2)], 3)
+    written = with_language_model(tmp_path / "bundle", open_bundle(BUNDLE), other)
     with pytest.raises(CheckpointError, match=r"bundle: phonemes.npz: expected 5 symbols"):
         OnnxRecognizer(written)

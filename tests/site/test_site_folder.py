@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from phonemo.errors import CheckpointError, UsageError
-from phonemo.runtime.bundle import open_bundle, packaged, write_bundle
-from phonemo.runtime.phonemes.language_model import count_phonemes, packed_model
+from phonemo.runtime.bundle import open_bundle, packaged
+from phonemo.runtime.phonemes.language_model import count_phonemes
 from phonemo.site import page_files as pages
 from phonemo.site.onnxruntime_web import Engine
 from phonemo.site.site_models import open_models
 from phonemo.site.write_site import check_target, write_site
 from tests.site.engines import FILES
-from tests.tiny_bundle import ADAPTABLE
+from tests.tiny_bundle import ADAPTABLE, with_language_model
 
 ENGINE = Engine("0.0.1", "MIT", FILES)
 
@@ -143,10 +143,8 @@ def test_a_model_twice_is_refused():
 
 def test_a_phoneme_language_model_is_refused_before_anything_is_written(bundle, tmp_path):
     """The page would refuse the model when the first visitor loads it."""
-    counted = packed_model(count_phonemes([(1, 2)], len(bundle.card.inventory.symbols)))
-    says = bundle.card.model_dump(exclude={"sha256"})
-    parts = (bundle.head, bundle.adaptation, counted)
-    written = write_bundle(tmp_path / "bundle", bundle.model, says, *parts)
+    counted = count_phonemes([(1, 2)], len(bundle.card.inventory.symbols))
+    written = with_language_model(tmp_path / "bundle", bundle, counted)
     with pytest.raises(UsageError, match="tiny-adaptable: expected a model without"):
         open_models([written.folder])
 

@@ -328,7 +328,7 @@ def _reopened(
 def _decoder_of(bundle: Bundle) -> PhonemeDecoder:
     inventory = bundle.card.inventory
     symbols = () if inventory is None else tuple(inventory.symbols)
-    if bundle.decoder is None or inventory is None:
+    if bundle.decoder is None or not symbols:
         return PhonemeDecoder(symbols)
     from phonemo.runtime.phonemes.language_model import unpacked_model
 

@@ -55,7 +55,9 @@ class PhonemeDecoder:
         _check("edges", edges, get_args(Edges))
         given = {"decoding": decoding, "edges": edges}
         known = {name: value for name, value in given.items() if value is not None}
-        return replace(self, options=replace(self.options, **known))  # type: ignore[arg-type]
+        other = replace(self, options=replace(self.options, **known))  # type: ignore[arg-type]
+        other._searched_with()  # refuses a language whose phonemes are missing
+        return other
 
     def spans(
         self,
@@ -101,7 +103,6 @@ class PhonemeDecoder:
             raise UsageError(
                 f"decoding: {decoding} needs phonemes, and this model has none; open another one"
             )
-        replace(self, options=PhonemeOptions(decoding))._searched_with()
 
     def _decodings(self) -> tuple[str, ...]:
         from phonemo.runtime.phonemes.languages import language_names
