@@ -364,7 +364,7 @@ def test_what_only_some_arms_have_is_left_out_of_the_table(study, written):
     (home_of(config, "single-task", FOLDS[1]) / "metrics.json").unlink()
     found = ablate(config, "test", FOLDS[:1], workers=1)
     assert [row["folds"] for row in found["tables"][0]["rows"]] == [1, 1]
-    assert "of the run's cells" in found["tables"][0]["rows"][0]["protocol_note"]
+    assert "of the run's 4 cells" in found["tables"][0]["rows"][0]["protocol_note"]
 
 
 def test_what_nobody_foresaw_stops_one_cell_alone(study, written):
@@ -410,9 +410,9 @@ def test_some_folds_and_some_seeds(study, written):
     found = ablate(config, "test", FOLDS[1:3], seeds=[2], workers=1)
     assert trained_cells(config) == every(TASKS, FOLDS[1:3], [2])
     for row in found["tables"][0]["rows"]:
-        assert (row["folds"], row["utterances"]) == (2, 12)
+        assert (row["folds"], row["seeds"], row["utterances"]) == (2, [2], 12)
         assert row["protocol_note"].endswith(
-            "10 of the run's cells (fold with seed) are not finished"
+            "10 of the run's 12 cells (fold with seed) are not finished"
         )
 
 

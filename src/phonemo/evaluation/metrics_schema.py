@@ -281,6 +281,7 @@ class Metrics(BaseModel):
     leaky: bool
     """Whether train and test share speakers."""
     seeds: tuple[int, ...] = Field(min_length=1)
+    """Those with a finished cell."""
     corpus: str = Field(min_length=1)
     model: dict[str, Any]
     """Short facts: name -> value."""

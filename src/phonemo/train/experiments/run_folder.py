@@ -163,12 +163,13 @@ def run_metrics(
         command: the command line.
         results: the result of ``results_of``.
         cells: the metrics.json of every finished cell.
-        missing: number of unfinished cells.
+        missing: number of unfinished cells; the seeds of the result are those of the finished ones.
         more: notes in addition to those of the split.
     """
     notes = [*split.notes, *more]
     if missing:
-        notes.append(f"{missing} of the run's cells (fold with seed) are not finished")
+        total = missing + len(cells)
+        notes.append(f"{missing} of the run's {total} cells (fold with seed) are not finished")
     protocol = config.protocol.model_dump(mode="json") | {"parts": len(split.folds)}
     metrics = Metrics(
         name=config.name,
@@ -178,7 +179,7 @@ def run_metrics(
         protocol=Protocol.model_validate(protocol),
         protocol_note="; ".join(notes),
         leaky=config.protocol.name.endswith("-leaky"),
-        seeds=tuple(config.seeds),
+        seeds=tuple(sorted({fold.seed for fold in results.folds})),
         corpus=manifest.header.corpus,
         partial_corpus=manifest.header.partial,
         model=_model_facts(config),
