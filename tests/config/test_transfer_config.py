@@ -110,6 +110,7 @@ def test_a_written_study_is_read_back(tmp_path: Path) -> None:
         ({"corpora": ["a.jsonl"]}, "key 'corpora'"),
         ({"corpora": ["a.jsonl", "a.jsonl"]}, "got 'a.jsonl' twice"),
         ({"mean_over": ["c"]}, "expected names of left_out in mean_over, got 'c'"),
+        ({"mean_over": []}, "key 'mean_over'"),
         ({"pools": [0]}, "key 'pools.0"),
         ({"pools": ["most"]}, "key 'pools.0"),
         (
@@ -117,6 +118,13 @@ def test_a_written_study_is_read_back(tmp_path: Path) -> None:
             "expected a condition such as single, speaker, pool-20, pool-all, even-20 or "
             "80-per-cent-20, got 'best'",
         ),
+        ({"select_by": ["pool-0"]}, "got 'pool-0'"),
+        ({"select_by": ["120-per-cent-20"]}, "got '120-per-cent-20'"),
+        (
+            {"select_by": ["80-per-cent-20"], "one_sided": None},
+            "expected one_sided.emotion for 80-per-cent-20 in select_by, got one_sided=null",
+        ),
+        ({"one_sided": {"shares": [0.004]}}, "key 'one_sided.shares.0'"),
         ({"one_sided": {"emotion": "joy"}}, "expected a label for one_sided.emotion, got 'joy'"),
         ({"seeds": []}, "key 'seeds'"),
     ],

@@ -125,6 +125,15 @@ def test_another_config_leaves_a_run_unchanged(tmp_path):
     assert list((Path(config.output) / "seed-1").iterdir())
 
 
+def test_a_run_that_another_process_trains_is_not_overwritten(tmp_path):
+    config = make_config(tmp_path, epochs=1)
+    run(config, "test", folds=[FOLD])
+    before = sorted(Path(config.output).rglob("*"))
+    with folder_lock(Path(config.output)), pytest.raises(RunError, match="another process"):
+        run(config, "test", folds=[FOLD], overwrite=True)
+    assert sorted(Path(config.output).rglob("*")) == before
+
+
 def test_a_foreign_folder_is_not_overwritten(tmp_path):
     config = make_config(tmp_path, epochs=1)
     precious = Path(config.output) / "thesis.tex"
@@ -138,6 +147,7 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path):
     with pytest.raises(RunError, match=r"'thesis\.tex' in it is not phonemo's"):
         run(config, "test", overwrite=True)
     assert precious.read_text() == "years of work"
+    assert {path.name for path in precious.parent.iterdir()} == {"config.yaml", "thesis.tex"}
 
 
 def test_a_grown_manifest_is_an_error(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ from phonemo.errors import (
     RunError,
 )
 from phonemo.evaluation.transfer.transfer_schema import Transfer
-from phonemo.files import folder_lock
+from phonemo.files import file_lock, folder_lock
+from phonemo.labels.label_sets import LabelSet
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.provenance import Provenance, provenance_from
 from phonemo.train.transfer import study_run as protocol
+from phonemo.train.transfer.corpora import Corpus
+from phonemo.train.transfer.study import StudyBench
 from phonemo.train.transfer.study_run import StudyPart, transfer
 from tests.train.transfer.planted import Planted, PlantedNetwork, conditions, relabelled, study_of
 
@@ -210,6 +215,33 @@ def test_vectors_of_an_interrupted_corpus_are_kept(tmp_path, network, monkeypatc
     assert run(config) == uninterrupted
     assert network.read == read + 25 + 3 * 72 - 20  # two blocks of ten were whole
     assert list((tmp_path / "vectors").rglob("*.0*.npy")) == []
+
+
+def test_two_studies_compute_vectors_in_turn(tmp_path, network) -> None:
+    config = study_of(tmp_path, NEAR, ["one"])
+    run(config)
+    for path in (tmp_path / "vectors").rglob("*.npy"):
+        path.unlink()
+    locks = list((tmp_path / "vectors").rglob(".lock"))
+    assert len(locks) == 3, "one for each corpus"
+    other = config.model_copy(update={"output": str(tmp_path / "other")})
+    with ThreadPoolExecutor() as pool:
+        with file_lock(locks[0]) as acquired:
+            waiting = pool.submit(run, other)
+            assert acquired
+            assert wait([waiting], timeout=0.5).not_done, "it waits for the first study's vectors"
+        assert waiting.result(60)["systems"]
+
+
+def test_labels_that_differ_in_their_merge_have_their_own_rows(tmp_path, network) -> None:
+    corpus = Corpus(read_manifest(Planted("pair", emotions=("anger", "sadness")).write(tmp_path)))
+    bench = StudyBench(study_of(tmp_path, NEAR, ["one"]), "test", RunProgress())
+    names = ("anger", "neutral")
+    sizes = [
+        len(bench.rows(network, ["1"], corpus, LabelSet(names, merge)).truth)
+        for merge in ({"sadness": "neutral"}, {}, {"sadness": "anger"})
+    ]
+    assert sizes == [48, 24, 48]
 
 
 def test_another_setting_makes_another_cell_and_reuses_the_vectors(tmp_path, network) -> None:

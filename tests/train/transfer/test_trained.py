@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from phonemo.config import write_config
 from phonemo.corpora.manifest import read_manifest, write_manifest
@@ -127,6 +129,27 @@ def test_start_share_interpolates_towards_the_start(workspace, tmp_path) -> None
         assert (ours[2] - weights).abs().max() < 1e-6
         assert (ours[1] - (ours[0] + weights) / 2).abs().max() < 1e-6
     assert len({network.digest for network in (trained, half, start)}) == 3
+
+
+def test_other_weights_and_another_extra_manifest_are_another_training(workspace, tmp_path):
+    weights, extra = tmp_path / "backbone", workspace / "extra.jsonl"
+    shutil.copytree(backbone(workspace), weights)
+    manifest = read_manifest(workspace / "beeps.jsonl")
+    section = template(workspace) | {"extra": [{"manifest": str(extra)}]}
+    section["model"] = section["model"] | {"backbone": str(weights)}
+    training = TrainTemplate.model_validate(section)
+    config = study(workspace, tmp_path / "study", {"own": {"train": section, "pooled": True}})
+    corpora = [Corpus(read_manifest(workspace / f"{name}.jsonl")) for name in NAMES[1:]]
+    folders = []
+    for change in ("none", "none", "weights", "extra"):
+        rows = manifest.utterances[int(change == "extra") :]
+        write_manifest(extra, manifest.header, rows)
+        if change == "weights":
+            file = weights / "model.safetensors"
+            save_file({name: 2 * one for name, one in load_file(file).items()}, file)
+        folders.append(trained_on(config, training, corpora, 1, "phonemo", RunProgress()))
+    assert folders[0] == folders[1]
+    assert len(set(folders)) == 3
 
 
 def test_a_start_trained_on_the_tested_corpus_is_refused(workspace, tmp_path) -> None:

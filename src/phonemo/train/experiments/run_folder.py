@@ -74,10 +74,8 @@ def open_run(
     inputs = {**inputs, "folds": _sha256(json.dumps(protocol).encode())}
     if is_run(output):
         _check_same(output, config, inputs)
-    elif output.is_dir() and (foreign := _foreign(output)):
-        raise RunError(
-            f"{output}: expected a run folder, got one with {foreign[0]!r}; pass another --output"
-        )
+    else:
+        check_usable(output)
     output.mkdir(parents=True, exist_ok=True)
     if not (output / CONFIG).is_file():
         write_config(output / CONFIG, config)
@@ -91,21 +89,38 @@ def is_run(folder: Path) -> bool:
     return (folder / CONFIG).is_file() and (folder / "protocol.json").is_file()
 
 
-def discard_run(output: Path) -> None:
-    """Remove a run, but only files that phonemo wrote.
+def check_usable(output: Path) -> None:
+    """Raise RunError for a folder that is no run's and has files that phonemo did not write."""
+    if not is_run(output) and output.is_dir() and (foreign := _foreign(output)):
+        raise RunError(
+            f"{output}: expected a run folder, got one with {foreign[0]!r}; pass another --output"
+        )
+
+
+def check_discardable(output: Path) -> None:
+    """Refuse a folder that is not a run's, or has files that phonemo did not write.
 
     Raises:
-        RunError: the folder is not a run folder, or has foreign files.
+        RunError: it is such a folder.
     """
-    if not output.is_dir() or not any(output.iterdir()):
+    if not output.is_dir() or not _without_lock(output):
         return
     foreign = _foreign(output)
     if foreign or not is_run(output):
         reason = f"{foreign[0]!r} in it is not phonemo's" if foreign else "it is not a run folder"
         raise RunError(f"{output}: not overwritten, because {reason}; pass another --output")
     load_config(output / CONFIG)
-    for path in output.iterdir():
+
+
+def discard_run(output: Path) -> None:
+    """Remove a run whose lock is held, but for the lock's file; RunError for any other folder."""
+    check_discardable(output)
+    for path in _without_lock(output):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _without_lock(output: Path) -> list[Path]:
+    return [path for path in output.iterdir() if path.name != ".lock"]
 
 
 def fold_metrics(

@@ -31,6 +31,8 @@ from phonemo.train.experiments.experiment_data import Experiment, prepare_experi
 from phonemo.train.experiments.fold import NeuralSystem, TrainableSystem
 from phonemo.train.experiments.run_folder import (
     FoldSeed,
+    check_discardable,
+    check_usable,
     discard_run,
     open_run,
     run_metrics,
@@ -124,10 +126,12 @@ def ensure_trained(system: TrainableSystem, cell: FoldSeed) -> dict[str, Any]:
 
 
 def _claim_folder(folder: Path, overwrite: bool, stack: ExitStack) -> None:
-    """Remove a run that is overwritten; lock the folder until the stack is closed."""
+    """Lock the folder until the stack is closed; then remove a run that is overwritten."""
+    # before the lock puts a file into it
+    check_discardable(folder) if overwrite else check_usable(folder)
+    stack.enter_context(folder_lock(folder))
     if overwrite:
         discard_run(folder)
-    stack.enter_context(folder_lock(folder))
 
 
 def _finished_metrics(folder: Path) -> dict[str, Any] | None:

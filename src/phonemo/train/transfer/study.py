@@ -71,7 +71,8 @@ class StudyBench:
         self, network: FrozenNetwork, columns: Sequence[str], corpus: Corpus, labels: LabelSet
     ) -> Rows:
         """Return vectors of a corpus' utterances that have one of the labels."""
-        key = (network.digest, tuple(columns), corpus.name, recordings_digest(corpus), str(labels))
+        emotions = (*labels.names, *sorted(labels.merge.items()))
+        key = (network.digest, *columns, corpus.name, recordings_digest(corpus), emotions)
         if key not in self._rows:
             self._rows[key] = self._read(network, columns, corpus, labels)
             _evict(self._rows, _MOST_ROWS)

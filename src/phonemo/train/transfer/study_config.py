@@ -25,7 +25,9 @@ PoolSize = Annotated[int, Field(ge=1)] | Literal["all"]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 #: Test conditions: single recordings, adaptation by speaker, by a random pool of the source, or by
 #: a pool with a given percentage of one emotion.
-CONDITION = re.compile(r"^(single|speaker|pool-(\d+|all)|even-\d+|(\d+)-per-cent-(\d+))$")
+CONDITION = re.compile(
+    r"^(single|speaker|pool-([1-9]\d*|all)|even-[1-9]\d*|([1-9]\d?|100)-per-cent-([1-9]\d*))$"
+)
 
 
 def _as_tuple(value: Any) -> Any:
@@ -148,7 +150,7 @@ class SkewedPoolConfig(BaseConfig):
 
     emotion: str = "neutral"
     """The emotion."""
-    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.8, 0.95)
+    shares: tuple[Annotated[float, Field(ge=0.01, le=1)], ...] = (0.5, 0.8, 0.95)
     """Its shares in a pool; a pool with equal shares of all emotions is always tested too."""
     pools: tuple[Annotated[int, Field(ge=2)], ...] = (20, 80)
     """Recordings in a pool."""
@@ -181,7 +183,7 @@ class TransferConfig(BaseConfig):
     """Manifests; each is one corpus and one source."""
     left_out: tuple[str, ...] = Field(min_length=1)
     """Names of the corpora to test in turn; the others are only trained on."""
-    mean_over: tuple[str, ...] | None = None
+    mean_over: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """The left-out corpora to average over; null is all."""
     teachers: tuple[str, ...] | None = None
     """Names of the training corpora; the others are only tested. Null is all."""
@@ -238,10 +240,15 @@ class TransferConfig(BaseConfig):
         return names
 
     @model_validator(mode="after")
-    def _mean_over_left_out(self) -> TransferConfig:
+    def _parts_fit(self) -> TransferConfig:
         unknown = sorted(set(self.mean_over or ()) - set(self.left_out))
         if unknown:
             raise ValueError(f"expected names of left_out in mean_over, got {unknown[0]!r}")
+        skewed = [name for name in self.select_by if "per-cent" in name]
+        if skewed and self.one_sided is None:
+            raise ValueError(
+                f"expected one_sided.emotion for {skewed[0]} in select_by, got one_sided=null"
+            )
         emotion = self.one_sided and self.one_sided.emotion
         if emotion and emotion not in self.labels.names:
             raise ValueError(

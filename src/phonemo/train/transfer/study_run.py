@@ -33,7 +33,7 @@ from phonemo.train.transfer.study_cell import run_cell
 from phonemo.train.transfer.study_config import SystemConfig, TransferConfig, WithinConfig
 from phonemo.train.transfer.study_summary import summarize_study
 from phonemo.train.transfer.testing import conditions_of
-from phonemo.train.transfer.trained_networks import check_extras, forbid_start
+from phonemo.train.transfer.trained_networks import check_extras, forbid_start, inputs_of
 from phonemo.train.transfer.vectors import forbid_leaks, open_network, recordings_digest
 from phonemo.train.transfer.within_corpus import run_within
 
@@ -146,13 +146,10 @@ def _corpus_facts(corpus: Corpus, labels: LabelSet) -> list[str]:
 
 
 def _identity(system: SystemConfig) -> list[Any]:
-    """Identify a system by its config and the weights of its networks or their starts."""
-    folders = [system.network] if system.network is not None else []
-    for template in system.train:
-        folders += [template.model.backbone]
-        folders += [template.model.start] if template.model.start else []
-    weights = [open_network(folder).digest for folder in folders if folder != "log-mel"]
-    return [system.model_dump(mode="json", exclude={"network"}), weights]
+    """Identify a system by its config, its networks or their starts, and its extra manifests."""
+    inputs = [] if system.network is None else [open_network(system.network).digest]
+    inputs += [one for template in system.train for one in inputs_of(template)]
+    return [system.model_dump(mode="json", exclude={"network"}), inputs]
 
 
 TRANSFER = "transfer.json"

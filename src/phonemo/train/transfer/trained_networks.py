@@ -25,6 +25,7 @@ from phonemo.train.model_folder import LABELS
 from phonemo.train.provenance import provenance_of
 from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.study_config import TrainTemplate, TransferConfig
+from phonemo.train.transfer.vectors import open_network
 
 _ALL_DATA = "everything"
 
@@ -61,6 +62,13 @@ def trained_on(
         _train(_config(study, template, manifest, run_folder, seed), folder, command, progress)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return folder / "model"
+
+
+def inputs_of(template: TrainTemplate) -> list[str]:
+    """Return what identifies the files a training starts from: its weights and extra manifests."""
+    folders = [template.model.backbone, template.model.start]
+    weights = [open_network(name).digest for name in folders if name and name != "log-mel"]
+    return weights + [sha256_of(Path(extra.manifest)) for extra in template.extra]
 
 
 def check_extras(template: TrainTemplate, corpora: Mapping[str, Corpus]) -> None:
@@ -147,5 +155,5 @@ def _training_digest(
 ) -> str:
     """Return a folder name that identifies a training's inputs."""
     sections = [section.model_dump(mode="json") for section in (labels, template)]
-    facts = [*sections, sha256_of(manifest), seed]
+    facts = [*sections, inputs_of(template), sha256_of(manifest), seed]
     return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]

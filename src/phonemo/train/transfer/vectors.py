@@ -23,6 +23,7 @@ from phonemo.audio.levels import boost_quiet
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.recordings import load_utterance
 from phonemo.errors import ConfigError, LeakageError
+from phonemo.files import file_lock
 from phonemo.model.backbone import Backbone
 from phonemo.model.masks import mask_of
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
@@ -214,13 +215,15 @@ def vectors_of(
 
     Raises:
         AudioError: a recording is missing or cannot be decoded.
-        RunError: a file cannot be written.
+        RunError: a file cannot be written, or the folder cannot be locked.
     """
     folder = home / network.digest / f"{corpus.name}-{recordings_digest(corpus)}"
     paths = {name: folder / f"{name}.npy" for name in names}
-    missing = [name for name, path in paths.items() if not path.is_file()]
-    if missing:
-        _compute(paths, network, corpus, missing, progress)
+    if not all(path.is_file() for path in paths.values()):
+        with file_lock(folder / ".lock", wait=True):  # another study may be computing them
+            missing = [name for name, path in paths.items() if not path.is_file()]
+            if missing:
+                _compute(paths, network, corpus, missing, progress)
     return {name: np.load(path) for name, path in paths.items()}
 
 
