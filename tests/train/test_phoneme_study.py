@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,11 @@ from phonemo.train.experiments.phoneme_study.phoneme_study import (
     study_phonemes,
 )
 from phonemo.train.experiments.phoneme_study.recognized_posteriors import posteriors_of
-from phonemo.train.experiments.phoneme_study.speaker_bootstrap import permutation_p, spearman
+from phonemo.train.experiments.phoneme_study.speaker_bootstrap import (
+    permutation_p,
+    speaker_weights,
+    spearman,
+)
 from phonemo.train.experiments.phoneme_study.study_corpus import (
     StudyCorpus,
     _model,
@@ -144,6 +148,34 @@ def test_leaving_out_the_carrier_costs_the_most():
     lost = {name: (one.right - one.right_without).sum() for name, one in found.items()}
     assert max(lost, key=lost.get) == "i"
     assert lost["i"] > 0.3 * found["i"].utterances.sum()
+
+
+def test_utterances_without_segments_are_fitted_on_by_no_discriminant():
+    corpus = planted(timed=True)
+    spans = spans_by_hand(corpus)
+    half = replace(corpus, utterances=corpus.utterances[:80])
+    gaps = make_segments(corpus, [*spans[:80], *((),) * 80], (1,))
+    found = dict(leave_out(gaps, 1, corpus.labels, 30))
+    alone = dict(leave_out(make_segments(half, spans[:80], (1,)), 1, half.labels, 30))
+    assert found.keys() == alone.keys()
+    for name, one in found.items():
+        np.testing.assert_array_equal(astuple(one), astuple(alone[name]))
+
+
+def test_a_corpus_with_too_few_utterances_is_one_line():
+    corpus, segments = by_hand()
+    with pytest.raises(ProtocolError) as caught:
+        read_phonemes(corpus, segments, 1, "by hand", Material(segments=161))
+    assert str(caught.value) == (
+        "tiny: expected a phoneme in 161 utterances or more, got at most 160; lower --segments, or "
+        "raise --utterances"
+    )
+
+
+def test_each_corpus_resamples_its_speakers_apart():
+    one, same, other = (speaker_weights(4, name, 7) for name in ("one", "one", "other"))
+    np.testing.assert_array_equal(one, same)
+    assert (one[1:] != other[1:]).any(axis=1).mean() > 0.8
 
 
 def test_forced_alignment_finds_the_carrier_too():

@@ -140,10 +140,11 @@ def _one_segment(
 
 
 def _fit_folds(vectors: Floats64, labels: Integers, owner: Integers) -> _Discriminants:
+    """Discriminants fitted on utterances with segments; those of owner -1 have no vector."""
     classes, fold, fitted = int(labels.max()) + 1, np.zeros(len(labels), dtype=np.int64), []
     for number, test in enumerate(speaker_folds(owner)):
-        fold[test] = number
-        fitted.append(_fit(vectors[~test], labels[~test], classes))
+        fold[test], rest = number, ~test & (owner >= 0)
+        fitted.append(_fit(vectors[rest], labels[rest], classes))
     weights, biases = zip(*fitted, strict=True)
     return _Discriminants(fold, np.stack(weights), np.stack(biases))
 

@@ -86,6 +86,13 @@ def measurable(segments: Segments, least: int) -> Iterator[tuple[int, Integers]]
             yield int(symbol), rows
 
 
+def most_utterances(segments: Segments) -> int:
+    """The number of utterances of the most widespread phoneme."""
+    return max(
+        (len(np.unique(segments.utterance[rows])) for _, rows in measurable(segments, 1)), default=0
+    )
+
+
 def centered(segments: Segments, layer: int) -> Floats64:
     """Embeddings without the means of their place in the sentence and of their speaker.
 

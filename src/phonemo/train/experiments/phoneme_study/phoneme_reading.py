@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phonemo.corpora.g2p.alphabets import IPA_CLASS
+from phonemo.errors import ProtocolError
 from phonemo.evaluation.phonemes.ipa_places import kind_of
 from phonemo.evaluation.phonemes.phoneme_schema import PhonemeRow, Reading
 from phonemo.train.experiments.phoneme_study.bits_regression import (
@@ -21,6 +22,7 @@ from phonemo.train.experiments.phoneme_study.phoneme_bits import (
     Material,
     PhonemeGains,
     measure_bits,
+    most_utterances,
 )
 from phonemo.train.experiments.phoneme_study.phoneme_segments import Alignment, Segments
 from phonemo.train.experiments.phoneme_study.shrunken_gaussian import Floats64
@@ -66,11 +68,19 @@ def read_phonemes(
         alignment: where the segments' times are from.
         material: how much of each phoneme is measured.
         progress: called with (done, total) phonemes.
+
+    Raises:
+        ProtocolError: no phoneme is in enough utterances.
     """
     labels = corpus.labels
+    if (most := most_utterances(segments)) < material.segments:
+        raise ProtocolError(
+            f"{corpus.name}: expected a phoneme in {material.segments} utterances or more, got at "
+            f"most {most}; lower --segments, or raise --utterances"
+        )
     measured = measure_bits(segments, layer, labels, material, progress)
     left_out = dict(leave_out(segments, layer, labels, material.segments))
-    weights = speaker_weights(int(segments.speaker.max()) + 1, material.seed)
+    weights = speaker_weights(int(segments.speaker.max()) + 1, corpus.name, material.seed)
     bits = {
         symbol: weighted_means(gains.bits, segments.speaker[gains.rows], weights)
         for symbol, gains in measured.items()

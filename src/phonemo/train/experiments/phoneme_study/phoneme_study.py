@@ -25,6 +25,7 @@ from phonemo.train.experiments.phoneme_study.phoneme_bits import (
     Material,
     centered,
     measurable,
+    most_utterances,
     owners,
     utterance_bits,
     whitened,
@@ -175,6 +176,8 @@ def _measure(
     alignments += [("by hand", by_hand)] if by_hand is not None else []
     for alignment, spans in alignments:
         segments = make_segments(corpus, spans, (corpus.depth, CONVOLUTIONS))
+        if alignment == "by hand" and most_utterances(segments) < options.material.segments:
+            continue
         for state, layer in zip(_STATES, (corpus.depth, CONVOLUTIONS), strict=True):
             name = f"{corpus.name}: {STATE_NAMES[state]}, {alignment}"
             measured[state, alignment] = read_phonemes(
@@ -217,7 +220,8 @@ def chosen_by_fold(
 ) -> dict[str, tuple[str, ...]]:
     """The phonemes with the most bits on the training speakers of five folds.
 
-    The test speakers' emotions are not read; equal material, as for the whole corpus.
+    The test speakers' emotions are not read. All segments of a phoneme are averaged within an
+    utterance, and all its utterances count, so that frequent phonemes gain.
     """
     labels = corpus.labels
     vectors = whitened(centered(segments, corpus.depth))

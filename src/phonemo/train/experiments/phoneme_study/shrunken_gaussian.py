@@ -110,7 +110,10 @@ def _bits(model: ShrunkenGaussian, vectors: Floats64, labels: Integers) -> Float
 
 
 def speaker_folds(speakers: Integers) -> list[npt.NDArray[np.bool_]]:
-    """Which examples each of at most five folds tests, (example,); no speaker is in two."""
-    names = np.unique(speakers)
+    """Which examples each of at most five folds tests, (example,); no speaker is in two.
+
+    Examples of speaker -1 are in none.
+    """
+    names = np.unique(speakers[speakers >= 0])
     count = min(_FOLDS, len(names))
     return [np.isin(speakers, names[first::count]) for first in range(count)]

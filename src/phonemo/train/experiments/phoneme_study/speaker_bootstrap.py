@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,13 +17,18 @@ Groups = Sequence[str] | None
 _PERMUTATIONS = 10_000
 
 
-def speaker_weights(speakers: int, seed: int) -> Floats64:
+def speaker_weights(speakers: int, corpus: str, seed: int) -> Floats64:
     """How often each resample draws each speaker; the first has everyone once.
+
+    Args:
+        speakers: number of speakers.
+        corpus: its name; each corpus has random numbers of its own.
+        seed: of all corpora.
 
     Returns:
         (1 + resample, speaker).
     """
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng([seed, zlib.crc32(corpus.encode())])
     drawn = draw.multinomial(speakers, np.full(speakers, 1 / speakers), RESAMPLES)
     return np.vstack([np.ones(speakers), drawn])
 
