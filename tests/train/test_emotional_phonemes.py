@@ -29,7 +29,7 @@ class Planted:
 
     def __init__(self, rows, carrier: str) -> None:
         draw = np.random.default_rng(0)
-        codes = {symbol: draw.normal(0, 3, 12) for symbol in ("a", "i", "n", "s")}
+        codes = {symbol: draw.normal(0, 3, 12) for symbol in ("a", "i", "n", "s", "m")}
         self.clips = {}
         for row in rows:
             frames = []
@@ -44,14 +44,15 @@ class Planted:
         return {"layer_1": self.clips[utterance], "acoustic": self.clips[utterance]}
 
 
-def planted(tmp_path, carrier="i", **auxiliary):
+def planted(tmp_path, carrier="i", rare=0, **auxiliary):
+    """Four phonemes in 120 utterances, and m in so many of them."""
     changes = {"auxiliary": AUXILIARY | auxiliary}
     experiment = prepare_experiment(with_changes(make_config(tmp_path), model=changes))
     sample = next(iter(experiment.utterances.values()))
     draw = np.random.default_rng(1)
     rows = {}
     for number in range(120):
-        symbols = tuple(draw.permutation(["a", "i", "n", "s"]))
+        symbols = (*draw.permutation(["a", "i", "n", "s"]), *["m"] * (number < rare))
         rows[f"u{number}"] = sample.model_copy(
             update={
                 "id": f"u{number}",
@@ -122,16 +123,33 @@ def test_the_inventory_keeps_the_best_and_merges_the_rest(tmp_path):
     assert list(kept) == expected
 
 
-def test_the_lowest_are_those_with_least_information_among_the_measured(tmp_path):
-    chosen = {}
-    for choice in ("highest", "lowest"):
-        experiment, cache = planted(tmp_path / choice, emotional_choice=choice)
-        ids = list(experiment.utterances)
-        _, measured = with_emotional_phonemes(experiment, ids, cache, seed=1)
-        chosen[choice] = [row.symbol for row in measured if row.chosen]
-    assert chosen["highest"] == [row.symbol for row in measured[:2]]
-    assert chosen["lowest"] == [row.symbol for row in measured[-2:]]
-    assert "i" in set(chosen["highest"]) - set(chosen["lowest"])
+@pytest.mark.parametrize("choice", ["highest", "lowest"])
+def test_what_is_chosen_was_measured(tmp_path, choice):
+    experiment, cache = planted(
+        tmp_path,
+        rare=39,
+        emotional_choice=choice,
+        emotional_phonemes=4 if choice == "highest" else 2,
+    )
+    _, measured = with_emotional_phonemes(experiment, list(experiment.utterances), cache, seed=1)
+    known = [row.symbol for row in measured if row.symbol != "m"]
+    assert len(measured) == len(known) + 1
+    assert measured[-1].symbol != "m", "a phoneme that was not measured is not last"
+    chosen = {row.symbol for row in measured if row.chosen}
+    assert chosen == set(known if choice == "highest" else known[2:])
+
+
+@pytest.mark.parametrize(("choice", "count", "needed"), [("highest", 5, 5), ("lowest", 3, 6)])
+def test_too_few_phonemes_to_choose_from_are_one_line(tmp_path, choice, count, needed):
+    experiment, cache = planted(
+        tmp_path, rare=39, emotional_choice=choice, emotional_phonemes=count
+    )
+    with pytest.raises(ProtocolError) as caught:
+        with_emotional_phonemes(experiment, list(experiment.utterances), cache, seed=1)
+    assert str(caught.value) == (
+        f"inventory emotional: expected {needed} phonemes in 40 utterances or more of the training "
+        "part, got 4; lower model.auxiliary.emotional_phonemes"
+    )
 
 
 def test_only_the_given_utterances_are_read(tmp_path):
@@ -183,7 +201,8 @@ def test_a_chosen_symbol_outside_the_alphabet_is_refused():
         make_inventory("emotional", "ipa", EMOTIONS, chosen=["a", "QQ"])
 
 
-def test_a_run_lists_the_measured_phonemes(tmp_path):
+def test_a_run_lists_the_measured_phonemes(tmp_path, monkeypatch):
+    monkeypatch.setattr(emotional_phonemes, "_LEAST_UTTERANCES", 6)
     config = with_changes(make_config(tmp_path, epochs=1), model={"auxiliary": AUXILIARY})
     run(config, "test")
     found = [

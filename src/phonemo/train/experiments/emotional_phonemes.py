@@ -51,7 +51,7 @@ from phonemo.train.feature_cache import FeatureCache
 
 #: The bundle that aligns training parts of few sentences.
 _ALIGNER = "phonemo-open"
-#: A phoneme in fewer utterances is not measured: its bits are zero.
+#: A phoneme in fewer utterances is neither measured nor chosen: its bits are zero.
 _LEAST_UTTERANCES = 40
 
 
@@ -67,7 +67,7 @@ def with_emotional_phonemes(
         seed: of the alignment's probe.
 
     Raises:
-        ProtocolError: no cache, or too few speakers.
+        ProtocolError: no cache, too few speakers, or too few phonemes to choose from.
     """
     auxiliary = experiment.config.model.auxiliary
     if auxiliary is None or auxiliary.inventory != "emotional":
@@ -88,11 +88,16 @@ def with_emotional_phonemes(
 
 
 def _chosen(measured: Sequence[PhonemeBits], auxiliary: AuxiliaryConfig) -> list[str]:
-    """The phonemes with most information or, of those that were measured, with least."""
-    count = auxiliary.emotional_phonemes
-    if auxiliary.emotional_choice == "highest":
-        return [row.symbol for row in measured[:count]]
-    return [row.symbol for row in measured if row.utterances >= _LEAST_UTTERANCES][-count:]
+    """The phonemes with most information or, as a control without those, with least."""
+    known = [row.symbol for row in measured if row.utterances >= _LEAST_UTTERANCES]
+    count, highest = auxiliary.emotional_phonemes, auxiliary.emotional_choice == "highest"
+    needed = count if highest else 2 * count
+    if len(known) < needed:
+        raise ProtocolError(
+            f"inventory emotional: expected {needed} phonemes in {_LEAST_UTTERANCES} utterances or "
+            f"more of the training part, got {len(known)}; lower model.auxiliary.emotional_phonemes"
+        )
+    return known[:count] if highest else known[-count:]
 
 
 def measure_information(
