@@ -4,8 +4,9 @@
 
 Reads the arm's difference of UA from its baseline, with its interval over speakers, from each file,
 and prints two answers: the mean over exactly these corpora, and the mean over corpora like them
-(random effects: DerSimonian and Laird 1986, interval of Hartung and Knapp 2001). Standard errors
-are the intervals' widths divided by 2 * 1.96, so speakers who share a fold's networks count as
+(random effects: DerSimonian and Laird 1986, interval of Hartung and Knapp 2001, whose variance is
+not taken below that of the effects' own errors: Roever, Knapp and Friede 2015). Standard errors are
+the intervals' widths divided by 2 * 1.96, so speakers who share a fold's networks count as
 independent in both. With few corpora the second interval is wide.
 """
 
@@ -30,9 +31,10 @@ _NORMAL = 1.959964
 
 @dataclass(frozen=True)
 class Effect:
-    """A difference in points, and its standard error."""
+    """A difference from a baseline in points, and its standard error."""
 
     corpus: str
+    baseline: str
     points: float
     error: float
 
@@ -49,12 +51,21 @@ def read_effect(path: Path, arm: str) -> Effect:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise ResultError(f"{path}: expected an ablation.json of phonemo ablate") from error
-    for row in (row for table in study.tables for row in table.rows if row.arm == arm):
-        versus = row.versus
-        if versus is not None and versus.low is not None and versus.high is not None:
-            error = 100 * (versus.high - versus.low) / (2 * _NORMAL)
-            return Effect(row.corpus, 100 * versus.difference, error)
-    raise ResultError(f"{path}: no arm {arm!r} with an interval against its baseline")
+    found = [
+        (table.baseline, row.corpus, row.versus)
+        for table in study.tables
+        for row in table.rows
+        if row.arm == arm and row.versus is not None
+    ]
+    if not found:
+        raise ResultError(f"{path}: no arm {arm!r} with a difference from its baseline")
+    if len(found) > 1:
+        raise ResultError(f"{path}: expected arm {arm!r} in one table, got {len(found)}")
+    baseline, corpus, versus = found[0]
+    if versus.low is None or versus.high is None or versus.low >= versus.high:
+        raise ResultError(f"{path}: expected an interval of {arm!r}, got none, or one of width 0")
+    error = 100 * (versus.high - versus.low) / (2 * _NORMAL)
+    return Effect(corpus, baseline, 100 * versus.difference, error)
 
 
 def mean_of_these(effects: Sequence[Effect]) -> Interval:
@@ -77,7 +88,8 @@ def mean_of_such(effects: Sequence[Effect]) -> tuple[Interval, float]:
     between = max(0.0, (spread - free) / scale)
     weights = 1 / (1 / weights + between)
     mean = float((weights * points).sum() / weights.sum())
-    variance = float((weights * (points - mean) ** 2).sum() / free / weights.sum())
+    ratio = float((weights * (points - mean) ** 2).sum() / free)
+    variance = max(1.0, ratio) / float(weights.sum())
     pooled = student(mean, math.sqrt(variance), free)
     share = max(0.0, (spread - free) / spread) if spread else 0.0
     return pooled, share
@@ -91,8 +103,13 @@ def report(paths: Sequence[Path], arm: str) -> Iterator[str]:
     corpora = [one.corpus for one in effects]
     if twice := sorted({name for name in corpora if corpora.count(name) > 1}):
         raise ResultError(f"expected one ablation of each corpus, got two of {twice[0]}; name one")
+    if len(baselines := sorted({one.baseline for one in effects})) > 1:
+        raise ResultError(f"expected one baseline, got {' and '.join(baselines)}")
     for one in effects:
-        yield f"{one.corpus}: {one.points:+.1f} points, standard error {one.error:.1f}"
+        yield (
+            f"{one.corpus}: {one.points:+.1f} points over {one.baseline}, standard error "
+            f"{one.error:.1f}"
+        )
     yield f"mean of these {len(effects)} corpora: {mean_of_these(effects).text()}"
     pooled, share = mean_of_such(effects)
     yield f"mean of corpora like them: {pooled.text()}; I squared {100 * share:.0f} %"
