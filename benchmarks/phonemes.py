@@ -25,11 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from phonemo.audio import RATE, load_waveform
+from phonemo.audio import RATE
 from phonemo.audio.frames import FrameGrid
 from phonemo.corpora.g2p.alphabets import IPA_CLASS
-from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
+from phonemo.corpora.manifest import Utterance, read_manifest
 from phonemo.corpora.phoneme_inventory import PhonemeInventory
+from phonemo.corpora.recordings import load_utterance
 from phonemo.errors import ModelError, PhonemoError, UsageError
 from phonemo.evaluation.calibration import log_softmax
 from phonemo.evaluation.metrics import phoneme_errors
@@ -40,7 +41,7 @@ from phonemo.runtime.phonemes.beam_search import decode_with
 from phonemo.runtime.phonemes.edges import refine_spans
 from phonemo.runtime.phonemes.language_model import PhonemeModel, uniform_model, unpacked_model
 from phonemo.runtime.phonemes.languages import language_model, language_names
-from phonemo.train.provenance import provenance_of
+from phonemo.train.provenance import Provenance, overlap_of, provenance_of
 
 RESAMPLES = 1000
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -91,8 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seen = ", trained-on speakers included" if options.seen else ""
     print(f"{options.manifest}: {len(clips)} utterances of {len(speakers)} speakers{seen}")
     report_errors(clips, network, options)
-    if any(clip.utterance.phonemes and clip.utterance.phonemes.times for clip in clips):
+    if not any(clip.utterance.phonemes and clip.utterance.phonemes.times for clip in clips):
+        return
+    if (network.inventory.name, network.inventory.alphabet) == ("phonemes", "ipa"):
         report_boundaries(clips, network, options.picture)
+    else:
+        print(
+            f"boundaries: not measured, expected phonemes in ipa, got {network.inventory.name} in "
+            f"{network.inventory.alphabet}"
+        )
 
 
 def report_errors(clips: Sequence[Clip], network: Network, options: argparse.Namespace) -> None:
@@ -216,20 +224,22 @@ def _searched(model: PhonemeModel, clip: Clip) -> tuple[int, ...]:
 
 def _clips(options: argparse.Namespace, network: Network) -> Iterable[Clip]:
     manifest = read_manifest(options.manifest)
-    taught = set() if options.seen else _taught_speakers(options, manifest)
+    taught = Provenance() if options.seen else _training_data(options)
     for row in manifest.utterances[:: options.every]:
         reference = network.inventory.encode(row.phonemes, row.transcript, row.emotion)
-        if not reference or row.speaker in taught or options.split not in (None, row.split):
+        if not reference or options.split not in (None, row.split):
             continue
-        waveform = load_waveform(manifest.audio_path(row))
+        if any(overlap_of(taught, manifest, [row])):
+            continue
+        waveform = load_utterance(manifest, row)
         yield Clip(row, reference, network.posteriors(waveform.samples), waveform.samples)
 
 
-def _taught_speakers(options: argparse.Namespace, manifest: Manifest) -> set[str]:
-    """The manifest's speakers that the network was trained on.
+def _training_data(options: argparse.Namespace) -> Provenance:
+    """What the network was trained on; its utterances and speakers are not tested.
 
     Raises:
-        UsageError: no provenance.json says which.
+        UsageError: no provenance.json says it.
     """
     folder = options.provenance or options.model
     provenance = provenance_of(folder)
@@ -238,7 +248,7 @@ def _taught_speakers(options: argparse.Namespace, manifest: Manifest) -> set[str
             f"{folder}: expected a provenance.json with the training speakers, got none; name "
             "the folder of the trained model with --provenance, or test all speakers with --seen"
         )
-    return set(provenance.overlap(manifest.header.corpus, manifest.utterances)[1])
+    return provenance
 
 
 def _boundaries(clip: Clip, network: Network, refined: bool) -> Iterable[Boundary]:
