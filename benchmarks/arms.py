@@ -2,7 +2,8 @@
 
     python benchmarks/arms.py work/ablations/learning-ravdess
 
-Reads the run folders of ``phonemo ablate`` (the output of its config) and prints Markdown: a
+Reads the run folders of ``phonemo ablate`` (the output of its config), or those of an archive
+``results/*/cells.tar.xz``, and prints Markdown: a
 difference between two arms can come from an arm that is trained faster, from a rate that suits one
 of them, from one fold, or from sentences that the phoneme head tells apart.
 """
@@ -93,7 +94,35 @@ def read_arms(folder: Path) -> dict[str, list[Cell]]:
         raise ResultError(
             f"{folder}: expected the output folder of phonemo ablate, got no finished cell in it"
         )
-    return arms
+    return selected(arms) | arms
+
+
+def selected(arms: Mapping[str, Sequence[Cell]]) -> dict[str, list[Cell]]:
+    """The cells of tuned arms of which an archive has the candidates alone, ``arm@key=value``.
+
+    As in ``phonemo ablate``, each fold has the value with the first seed's highest validation
+    score; a study that selects by the loss needs the folders that ``phonemo ablate`` makes.
+    """
+    tried: dict[str, dict[float, list[Cell]]] = {}
+    for name, cells in arms.items():
+        arm, _, value = name.partition("@")
+        if value and arm not in arms:
+            tried.setdefault(arm, {})[float(value.partition("=")[2])] = cells
+    return {arm: list(_best_cells(candidates)) for arm, candidates in tried.items()}
+
+
+def _best_cells(candidates: Mapping[float, Sequence[Cell]]) -> Iterator[Cell]:
+    first = min(cell.seed for cells in candidates.values() for cell in cells)
+    for fold in sorted({cell.fold for cells in candidates.values() for cell in cells}):
+        scores = {
+            value: cell.metrics["best_validation"]
+            for value in sorted(candidates)
+            for cell in candidates[value]
+            if (cell.fold, cell.seed) == (fold, first)
+        }
+        if len(scores) == len(candidates):
+            best = max(scores, key=scores.__getitem__)
+            yield from (cell for cell in candidates[best] if cell.fold == fold)
 
 
 def curves(arms: Mapping[str, Sequence[Cell]]) -> Iterator[Sequence[str]]:

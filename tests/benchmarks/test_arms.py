@@ -18,10 +18,12 @@ import arms as benchmark  # noqa: E402
 TEXTS = (("a", "b", "c", "d"), ("a", "x", "c", "y"))
 
 
-def write_cell(arm: Path, seed: int, fold: str, ua: float, outputs=None, best=2) -> None:
+def write_cell(
+    arm: Path, seed: int, fold: str, ua: float, outputs=None, best=2, validation=0.5
+) -> None:
     folder = arm / f"seed-{seed}" / fold
     folder.mkdir(parents=True)
-    metrics = {"best_step": best, "steps": 2, "best_validation": 0.5, "results": {"ua": {}}}
+    metrics = {"best_step": best, "steps": 2, "best_validation": validation, "results": {"ua": {}}}
     metrics["results"]["ua"]["mean"] = ua
     (folder / "metrics.json").write_text(json.dumps(metrics))
     log = [{"loss_emotion": 2.0}, {"eval_ua": 0.25}, {"loss_emotion": 1.0}, {"eval_ua": 0.75}]
@@ -67,6 +69,29 @@ def test_curves_candidates_folds_and_sentences(folder, capsys):
         "multi: 8 of 8 outputs are nearer to the spoken one of 2 sentences than to any other; "
         "0 substitutions, 4 deletions, 0 insertions of 32 phonemes"
     ) in text
+
+
+def test_an_archive_has_the_selected_cells_among_the_candidates(tmp_path, capsys):
+    """Fold one selects 0.2, fold two is tied: the first value, fold three is unfinished."""
+    write_cell(tmp_path / "single", 1, "one", 0.5)
+    for value, fold, validation, ua in (
+        ("0.1", "one", 0.6, 0.91),
+        ("0.2", "one", 0.7, 0.72),
+        ("0.1", "two", 0.7, 0.63),
+        ("0.2", "two", 0.7, 0.94),
+        ("0.1", "three", 0.9, 0.95),
+    ):
+        write_cell(tmp_path / f"multi@rate={value}", 1, fold, ua, validation=validation)
+    write_cell(tmp_path / "multi@rate=0.2", 2, "one", 0.74, validation=0.1)
+    arms = benchmark.read_arms(tmp_path)
+    assert {(cell.fold, cell.seed): cell.ua for cell in arms["multi"]} == {
+        ("one", "seed-1"): pytest.approx(72),
+        ("one", "seed-2"): pytest.approx(74),
+        ("two", "seed-1"): pytest.approx(63),
+    }
+    benchmark.main([str(tmp_path)])
+    _, _, pairs, _ = capsys.readouterr().out.split("\n\n", 3)
+    assert cells_of(pairs, "one") == ["one", "1", "72.0", "50.0", "-22.0"]
 
 
 def test_an_output_between_two_sentences_is_not_counted(tmp_path):
