@@ -157,7 +157,10 @@ def test_corpora_lists_every_corpus_with_its_licence(phonemo):
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
     assert [line.split()[0] for line in lines[::2]] == list(CORPORA)
-    assert all("licence: " in line for line in lines[1::2])
+    cards = [corpus.card for corpus in CORPORA.values()]
+    for card, line in zip(cards, lines[1::2], strict=True):
+        home = f"; {card.homepage}" if card.homepage else ""
+        assert line.strip() == f"licence: {card.licence}{home}"
 
 
 # Bad input without a network ----------------------------------------------------------------------

@@ -25,7 +25,8 @@ def corpora() -> None:
         card = corpus.card
         counts = f"{card.utterances} utterances" if card.utterances else "any number"
         typer.echo(f"{name:<16}{card.title} ({card.language or 'any language'}; {counts})")
-        typer.echo(f"{'':<16}licence: {card.licence}")
+        home = f"; {card.homepage}" if card.homepage else ""
+        typer.echo(f"{'':<16}licence: {card.licence}{home}")
 
 
 def prepare(

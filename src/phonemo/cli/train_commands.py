@@ -159,7 +159,7 @@ def evaluate(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Test a run again, or any model on any manifest.
+    """Test a run again, or a model folder on a manifest.
 
     With --labels, a run's stored predictions are rescored among these emotions, without audio.
     """

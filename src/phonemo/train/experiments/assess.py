@@ -1,4 +1,4 @@
-"""Test trained models: a run on its own protocol, or any model on any manifest."""
+"""Test trained models: a run on its own protocol, or a model folder on a manifest."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def assess_model(
     names: Sequence[str] = (),
     progress: Told | None = None,
 ) -> Assessment:
-    """Test any model on any manifest.
+    """Test a model folder on a manifest.
 
     Args:
         folder: a model folder.
