@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from phonemo.cli.main import app
 from phonemo.config import load_config
+from phonemo.train.experiments import emotional_phonemes
 from tests.laws import REPOSITORY
 from tests.tiny_iemocap import make_iemocap
 from tests.tiny_nets import make_backbone_folder
@@ -99,6 +100,24 @@ def test_the_question_of_the_phoneme_task_is_one_command(work, monkeypatch):
     metrics = json.loads((work / "tasks/multi-task-improvised/metrics.json").read_text("utf-8"))
     assert set(metrics["results"]["per_style"]) == {"improvised"}
     assert "only improvised speech" in metrics["protocol_note"]
+
+
+def test_the_emotional_phonemes_of_iemocap_are_one_command(work, monkeypatch):
+    """One arm on one fold, with a limit of utterances that the generated release reaches."""
+    monkeypatch.setattr(emotional_phonemes, "_LEAST_UTTERANCES", 4)
+    monkeypatch.chdir(REPOSITORY)
+    small = {"manifest": work / "iemocap.jsonl", "model.backbone": work / "backbone"}
+    small |= {"model.width": 8, "train.epochs": 1, "train.top_k": 1, "seeds": [1]}
+    small |= {"model.auxiliary.emotional_phonemes": 2}
+    command = ["ablate", "configs/ablations/iemocap-phonemes.yaml", "-o", str(work / "phonemes")]
+    command += [word for key, value in small.items() for word in ("--set", f"every.{key}={value}")]
+    command += ["--set", "tune=null", "--fold", "session-1", "--workers", "1", "-q"]
+    command += ["--arm", "multi-task", "--arm", "emotional"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, (done.output, done.exception)
+    cell = work / "phonemes/emotional/seed-1/session-1/metrics.json"
+    measured = json.loads(cell.read_text("utf-8"))["phonemes"]
+    assert sum(row["chosen"] for row in measured) == 2
 
 
 def test_both_differ_in_the_protocol_alone():

@@ -35,6 +35,7 @@ from phonemo.train.experiments.phoneme_study.phoneme_study import (
     study_phonemes,
 )
 from phonemo.train.experiments.phoneme_study.recognized_posteriors import posteriors_of
+from phonemo.train.experiments.phoneme_study.shrunken_gaussian import held_out_bits
 from phonemo.train.experiments.phoneme_study.speaker_bootstrap import (
     permutation_p,
     speaker_weights,
@@ -170,6 +171,11 @@ def test_a_corpus_with_too_few_utterances_is_one_line():
         "tiny: expected a phoneme in 161 utterances or more, got at most 160; lower --segments, or "
         "raise --utterances"
     )
+
+
+def test_one_emotion_says_nothing():
+    vectors, labels = np.random.default_rng(1).normal(size=(12, 3)), np.zeros(12, dtype=np.int64)
+    np.testing.assert_allclose(held_out_bits(vectors, labels, np.arange(12) // 3), 0, atol=1e-6)
 
 
 def test_each_corpus_resamples_its_speakers_apart():

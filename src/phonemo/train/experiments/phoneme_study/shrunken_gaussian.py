@@ -62,7 +62,8 @@ def fit_gaussian(vectors: Floats64, labels: Integers, classes: int) -> ShrunkenG
     within = ((vectors - means[labels]) ** 2).sum(axis=0) / max(1, len(labels) - present) + 1e-9
     between = (counts[:, None] * (means - center) ** 2).sum(axis=0) / max(1, present - 1)
     per_class = (len(labels) - (counts**2).sum() / len(labels)) / max(1, present - 1)
-    ratio = max(float(((between / within - 1) / per_class).mean()), 1e-9)  # of the variances
+    spread = ((between / within - 1) / max(per_class, 1e-9)).mean()  # one class has none
+    ratio = max(float(spread), 1e-9)  # of the variances
     weights = counts / (counts + 1 / ratio)
     shrunken = center + weights[:, None] * (means - center)
     variances = within * (1 + 1 / (counts + 1 / ratio))[:, None]
