@@ -9,7 +9,7 @@ import csv
 import html
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 from phonemo.annotations.dimensions import dimension_cells, dimension_columns
@@ -39,14 +39,18 @@ def textgrid(name: str, found: Prediction) -> str:
     long text format of Praat's manual, in UTF-8. Tiers cover the recording without gaps, as Praat
     requires; a gap is an empty interval.
     """
-    tiers = tiers_of(found)
+    return textgrid_of(tiers_of(found), found.seconds)
+
+
+def textgrid_of(tiers: Mapping[str, Sequence[TierInterval]], seconds: float) -> str:
+    """A Praat TextGrid of tiers whose intervals cover 0 to ``seconds`` without gaps."""
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
-    head += ["xmin = 0", f"xmax = {found.seconds:.6f}", "tiers? <exists>"]
+    head += ["xmin = 0", f"xmax = {seconds:.6f}", "tiers? <exists>"]
     head += [f"size = {len(tiers)}", "item []:"]
     body = [
         line
         for number, (tier, intervals) in enumerate(tiers.items(), start=1)
-        for line in _tier_lines(number, tier, found.seconds, intervals)
+        for line in _tier_lines(number, tier, seconds, intervals)
     ]
     return "\n".join([*head, *body]) + "\n"
 
@@ -133,7 +137,7 @@ def csv_head(
     times = ["start", "end", "speaker", "label", "unsure"]
     last = ["channel"] * channel + ["profile"] * profile + ["text"] * text
     last += dimension_columns(dimensions)
-    return _csv_line(["file", *times, *labels, "phonemes", "warnings", "error", *last])
+    return csv_line(["file", *times, *labels, "phonemes", "warnings", "error", *last])
 
 
 def csv_rows(
@@ -160,9 +164,9 @@ def csv_rows(
     if not segments:
         phonemes = " ".join(found.phonemes or ())
         cells = [name, "", "", "", "", "true", *("" for _ in labels), phonemes, warnings, ""]
-        return _csv_line([*cells, *_last_cells(found, None, profile, channel, text, dimensions)])
+        return csv_line([*cells, *_last_cells(found, None, profile, channel, text, dimensions)])
     return "".join(
-        _csv_line(
+        csv_line(
             [
                 *_segment_cells(name, found, segment, labels, warnings),
                 *_last_cells(found, segment, profile, channel, text, dimensions),
@@ -183,7 +187,7 @@ def csv_error(
 ) -> str:
     """The table's row for a file that could not be processed."""
     last = [""] * (profile + channel + text + len(dimension_columns(dimensions)))
-    return _csv_line([name, "", "", "", "", "", *("" for _ in labels), "", "", error, *last])
+    return csv_line([name, "", "", "", "", "", *("" for _ in labels), "", "", error, *last])
 
 
 def _last_cells(
@@ -279,7 +283,8 @@ def _marked(segment: Segment) -> str:
     return segment_label(segment) or "no speech"
 
 
-def _csv_line(cells: Iterable[str]) -> str:
+def csv_line(cells: Iterable[str]) -> str:
+    """A row of a table; its first cell is the name of a file. A formula is made plain text."""
     line = io.StringIO()
     name, *others = cells
     safe = [_plain_cell(name, "./"), *(_plain_cell(cell, "'") for cell in others)]

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from phonemo.cli import (
     adapt,
+    align,
     corpora_commands,
     models,
     predict,
@@ -30,7 +31,7 @@ from phonemo.errors import PhonemoError
 from phonemo.version import __version__
 
 #: Commands that resume where they stopped.
-_RESUMABLE = ("train", "pretrain", "ablate", "batch", "finetune", "transfer", "phonemes")
+_RESUMABLE = ("train", "pretrain", "ablate", "batch", "finetune", "transfer", "phonemes", "align")
 
 
 class _Commands(TyperGroup):
@@ -85,6 +86,7 @@ app.command()(train_commands.probe)
 app.command()(train_commands.script)
 app.command()(train_commands.evaluate)
 app.command()(predict.predict)
+app.command()(align.align)
 app.command()(adapt.adapt)
 app.command()(batch.batch)
 app.command()(serve.serve)
