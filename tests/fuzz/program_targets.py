@@ -15,6 +15,7 @@ from phonemo.evaluation.report import _read_runs
 from phonemo.evaluation.significance import compare_read, read_run
 from phonemo.integrations.mcp_tools.recording_roots import RecordingRoots, open_regular
 from phonemo.runtime.checks import machine
+from phonemo.runtime.phonemes.alignment_folder import AlignmentFolder
 from phonemo.site.write_site import check_target
 from tests.fuzz.judging import cut, scratch, told, written
 from tests.fuzz.structures import edited
@@ -34,6 +35,17 @@ def site_folder(data: bytes) -> None:
     if not stranger:
         note.unlink()
     told(check_target, folder, True)
+
+
+# Alignments -----------------------------------------------------------------------------------
+
+
+def aligned_folder(data: bytes) -> None:
+    """The rows of an earlier alignment; its table is written."""
+    folder = written("aligned/alignment.jsonl", data).parent
+    found = told(AlignmentFolder, folder, {"edges": "waveform"})
+    if found is not None and told(found.finish) is not None:
+        assert (folder / "phonemes.csv").is_file()
 
 
 # Results of runs ------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ def structured_seeds(sound: bytes, corpus: Path) -> dict[str, Seeds]:
         "packets": {"two": struct.pack("<BBH", 0, 1, 8) + bytes(8) + struct.pack("<BBH", 2, 2, 0)},
         "run_folder": _run(),
         "site_folder": _site(),
+        "aligned_folder": {"two.jsonl": _alignment()},
         "folder_names": {
             "emotions": b"angry/a.wav\nsad/b.wav",
             "ravdess": b"Actor_01/03-01-05-01-02-01-01.wav\nActor_02/03-01-06-01-02-01-02.wav",
@@ -125,6 +126,16 @@ def _run() -> Seeds:
 def _site() -> Seeds:
     worker = b'const SITE = {"version": "1", "files": {"site.json": "sha", "a.js": "sha"}\n};\n'
     return {"site": _joined(worker, b"{}", b""), "other": _joined(worker, b"{}", b"mine")}
+
+
+def _alignment() -> bytes:
+    span = {"symbol": "a", "start": 0.1, "end": 0.25, "confidence": 0.9}
+    rows = [
+        {"settings": {"edges": "waveform"}},
+        {"id": "one", "file": "=a.wav", "speaker": "s1", "seconds": 0.5, "phonemes": [span]},
+        {"id": "two", "file": "b.wav", "error": "too long", "code": "audio_too_long"},
+    ]
+    return b"\n".join(map(_json, rows)) + b"\n"
 
 
 def _database() -> Seeds:

@@ -189,6 +189,9 @@ TARGETS: dict[str, Target] = {
     "site_folder": Target(
         _PROGRAMS, "site_folder", words=(_CUT, "const SITE = {", "\n};", '"files"', *_JSON)
     ),
+    "aligned_folder": Target(
+        _PROGRAMS, "aligned_folder", words=('"settings"', '"phonemes"', '"symbol"', "\n", *_JSON)
+    ),
     "digest_cache": Target(_PROGRAMS, "digest_cache", max_len=9000, words=(_CUT, "r:")),
     "machine_files": Target(_PROGRAMS, "machine_files", words=(_CUT, "model name\t: ", "flags")),
 }
