@@ -43,7 +43,7 @@ def site_folder(data: bytes) -> None:
 def aligned_folder(data: bytes) -> None:
     """The rows of an earlier alignment; its table is written."""
     folder = written("aligned/alignment.jsonl", data).parent
-    found = told(AlignmentFolder, folder, {"edges": "waveform"})
+    found = told(AlignmentFolder, folder, {"edges": "waveform"}, {"one": "one", "two": "two"})
     if found is not None and told(found.finish) is not None:
         assert (folder / "phonemes.csv").is_file()
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from phonemo.cli import progress_bars
-from phonemo.cli.options import Jobs, Model, Quiet
-from phonemo.errors import ManifestError, ModelError, PhonemeError, PhonemoError, UsageError
-from phonemo.loader import load_model, model_digest
+from phonemo.cli.options import Jobs, Model, Quiet, check_writable
+from phonemo.errors import (
+    ManifestError,
+    ModelError,
+    PhonemeError,
+    PhonemoError,
+    UsageError,
+    safe_name,
+)
+from phonemo.loader import load_model, model_digest, resolve_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +41,14 @@ def align(
         ),
     ] = "waveform",
     jobs: Jobs = None,
+    corrected: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MANIFEST",
+            help="Align nothing; read the folder's TextGrids, as corrected in Praat, and write a "
+            "manifest with their phonemes and times.",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Align the phonemes of every utterance of a manifest.
@@ -47,53 +63,78 @@ def align(
     from phonemo.runtime.phonemes.corpus_alignment import align_utterances
 
     rows = stream_manifest(manifest)
-    total, without = _count(rows)
+    stems, without = _plan(rows)
+    if corrected is not None:
+        _write_corrected(rows, output, stems, corrected)
+        return
+    check_folder(output)
+    model = resolve_model(model)
     opened = _open_aligner(model, edges)
     settings = {"manifest": sha256_of(manifest), "model": model_digest(model), "edges": edges}
-    check_folder(output)
     failed = 0
     with (
         folder_lock(output),
         progress_bars.progress_callback("aligning", quiet) as progress,
     ):
-        folder = AlignmentFolder(output, settings)
+        folder = AlignmentFolder(output, settings, stems)
         left = (one for one in _utterances(rows, opened) if one.id not in folder.done)
         for number, aligned in enumerate(align_utterances(opened, left, jobs), start=1):
             folder.add(aligned)
-            progress(len(folder.done) + number, total)
+            progress(len(folder.done) + number, len(stems))
             if aligned.error is not None:
                 failed += 1
-                typer.echo(f"phonemo: {aligned.utterance.id}: {aligned.error}", err=True)
-        utterances, phonemes, confidence = folder.finish()
+                typer.echo(f"phonemo: {safe_name(aligned.utterance.id)}: {aligned.error}", err=True)
+        totals = folder.finish()
     notes = f"; {without} without phonemes" if without else ""
+    notes += f"; {totals.warned} with warnings (alignment.jsonl)" if totals.warned else ""
     notes += f"; {failed} failed" if failed else ""
     typer.echo(
-        f"{output}: {utterances} utterances, {phonemes} phonemes, mean confidence "
-        f"{confidence:.2f}{notes}"
+        f"{output}: {totals.utterances} utterances, {totals.phonemes} phonemes, mean confidence "
+        f"{totals.confidence:.2f}{notes}"
     )
     if failed:
         raise typer.Exit(1)
 
 
-def _count(manifest: ManifestStream) -> tuple[int, int]:
-    """Numbers of utterances with and without phonemes.
+def _plan(manifest: ManifestStream) -> tuple[dict[str, str], int]:
+    """File names by id, and the number of utterances without phonemes.
 
     Raises:
-        ManifestError: none has any, or two would be written to one file.
+        ManifestError: no utterance has any, or two have one id.
     """
-    from phonemo.runtime.phonemes.corpus_alignment import check_file_names
+    from phonemo.tables.portable_names import file_stems
 
     without = sum(not _has_phonemes(row) for row in manifest)
     try:
-        count = check_file_names(row.id for row in manifest if _has_phonemes(row))
+        stems = file_stems(row.id for row in manifest if _has_phonemes(row))
     except UsageError as error:
         raise ManifestError(f"{manifest.path}: {error}") from error
-    if not count:
+    if not stems:
         raise ManifestError(
             f"{manifest.path}: expected utterances with phonemes, got none; prepare the corpus "
             "with transcripts and the extra g2p"
         )
-    return count, without
+    return stems, without
+
+
+def _write_corrected(
+    manifest: ManifestStream, folder: Path, stems: dict[str, str], target: Path
+) -> None:
+    """Write the manifest with the phonemes and times of the TextGrids."""
+    from phonemo.corpora.corrected_grids import corrected
+    from phonemo.corpora.manifest import write_manifest
+
+    check_writable(target)
+    grids, counts = folder / "grids", Counter[str]()
+    if not grids.is_dir():
+        raise UsageError(f"{grids}: expected the TextGrids of phonemo align, got no such folder")
+    header = manifest.header.model_copy(update={"root": str(manifest.root.resolve())})
+    write_manifest(target, header, corrected(manifest, grids, stems, counts))
+    missing = f"; {counts['without TextGrid']} have no TextGrid and stay as they are"
+    typer.echo(
+        f"{target}: {counts['with times']} utterances with the times of their TextGrids"
+        f"{missing if counts['without TextGrid'] else ''}"
+    )
 
 
 def _has_phonemes(utterance: Utterance) -> bool:
@@ -106,8 +147,7 @@ def _utterances(manifest: ManifestStream, model: OnnxRecognizer) -> Iterator[Spo
     from phonemo.corpora.phoneme_inventory import PhonemeInventory
     from phonemo.runtime.phonemes.corpus_alignment import SpokenUtterance
 
-    if model.card.inventory is None:
-        raise ModelError("this model has no phoneme head; use a model trained with phonemes")
+    assert model.card.inventory is not None  # of an aligner
     inventory = PhonemeInventory.from_json(model.card.inventory.model_dump())
     for row in filter(_has_phonemes, manifest):
         phonemes: tuple[str, ...] | PhonemoError
@@ -127,5 +167,7 @@ def _open_aligner(model: Path | None, edges: str) -> OnnxRecognizer:
     opened = load_model(model)
     if not isinstance(opened, OnnxRecognizer):
         raise UsageError(f"expected a bundle, got {model}; run: phonemo export {model} -o bundle/")
+    if opened.card.inventory is None:
+        raise ModelError("this model has no phoneme head; use a model trained with phonemes")
     opened.phoneme_decoder = opened.phoneme_decoder.chosen(None, edges)
     return opened

@@ -8,20 +8,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.annotations.tiers import TierInterval, fill_gaps, single_line
 from phonemo.annotations.writers import csv_line, textgrid_of
 from phonemo.errors import RunError, safe_name
-from phonemo.files import atomic_write_text, dumps_json
-from phonemo.runtime.phonemes.corpus_alignment import AlignedUtterance, file_stem
+from phonemo.files import atomic_write_text, dumps_json, loads_json
+from phonemo.runtime.phonemes.corpus_alignment import AlignedUtterance
 
 ROWS, TABLE, GRIDS = "alignment.jsonl", "phonemes.csv", "grids"
-_OWN = {ROWS, TABLE, f"{TABLE}.part", GRIDS, ".lock"}
+_OWN = {ROWS, TABLE, GRIDS, f"{ROWS}.part", f"{TABLE}.part"}
 _COLUMNS = ("file", "id", "speaker", "emotion", "position", "symbol", "start", "end", "confidence")
 
 
@@ -58,6 +59,7 @@ class UtteranceRow(_Plain):
     emotion: str | None = None
     seconds: _Number = 0.0
     phonemes: tuple[PhonemeRow, ...] = ()
+    warnings: tuple[str, ...] = ()
     error: str | None = None
     code: str | None = None
 
@@ -71,7 +73,8 @@ class UtteranceRow(_Plain):
             return row.model_copy(update={"error": str(error), "code": code})
         spans = (span.moved(one.excerpt.start or 0.0) for span in aligned.spans)
         phonemes = tuple(PhonemeRow.of(span) for span in spans)
-        return row.model_copy(update={"seconds": round(aligned.seconds, 6), "phonemes": phonemes})
+        found = {"seconds": round(aligned.seconds, 6), "phonemes": phonemes}
+        return row.model_copy(update={**found, "warnings": aligned.warnings})
 
     def cells(self) -> Iterator[tuple[str, ...]]:
         """The rows of the table."""
@@ -85,53 +88,84 @@ class _Settings(_Plain):
     settings: dict[str, str]
 
 
+@dataclass(frozen=True)
+class AlignmentTotals:
+    """What an alignment has in all."""
+
+    utterances: int = 0
+    phonemes: int = 0
+    confidences: float = 0.0
+    """Their sum over the phonemes."""
+    warned: int = 0
+    """Utterances with a warning, such as that no speech was found."""
+
+    @property
+    def confidence(self) -> float:
+        """Mean over the phonemes; 0 without any."""
+        return self.confidences / max(1, self.phonemes)
+
+    def with_row(self, row: UtteranceRow) -> AlignmentTotals:
+        """Count a row; one with an error has no phonemes."""
+        return AlignmentTotals(
+            self.utterances + (row.error is None),
+            self.phonemes + len(row.phonemes),
+            self.confidences + sum(one.confidence for one in row.phonemes),
+            self.warned + bool(row.warnings),
+        )
+
+
 class AlignmentFolder:
     """Writes aligned utterances; those of an earlier call with the same settings are kept.
 
     Args:
         folder: created if it is missing.
         settings: whatever the alignment depends on, such as digests of model and manifest.
+        stems: by id, in the order of the results, the name of an utterance's file.
 
     Raises:
         RunError: the folder has something else, or an alignment with other settings.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        self.folder, self._rows = folder, folder / ROWS
+    def __init__(self, folder: Path, settings: Mapping[str, str], stems: Mapping[str, str]) -> None:
+        self.folder, self._rows, self._stems = folder, folder / ROWS, stems
         check_folder(folder)
-        if self._rows.is_file():
-            _drop_torn_line(self._rows)
-        if not self._rows.is_file() or not self._rows.stat().st_size:
+        if not self._rows.is_file():
             head = _Settings(settings=dict(settings))
             atomic_write_text(self._rows, dumps_json(head.model_dump()) + "\n")
         self._check_settings(settings)
-        self.done = {row.id for row in self._aligned()}
+        _drop_torn_line(self._rows)
+        self.done = set(self._aligned())
 
     def add(self, aligned: AlignedUtterance) -> None:
         """Write an utterance: its TextGrid, and then its row, which marks it as done."""
         if aligned.error is None:
-            grid = self.folder / GRIDS / f"{file_stem(aligned.utterance.id)}.TextGrid"
-            atomic_write_text(grid, textgrid_of(tiers_of_alignment(aligned), aligned.seconds))
-        row = UtteranceRow.of(aligned).model_dump(exclude_none=True)
+            text = textgrid_of(tiers_of_alignment(aligned), aligned.seconds)
+            atomic_write_text(self._grid(aligned.utterance.id), _storable(text))
+        row = UtteranceRow.of(aligned).model_dump(exclude_defaults=True)
         with self._rows.open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(dumps_json(row) + "\n")
 
-    def finish(self) -> tuple[int, int, float]:
-        """Write the table; return the numbers of utterances and phonemes, and mean confidence."""
-        rows, confidences = 0, [0.0]
-        lines = [csv_line(_COLUMNS)]
-        for row in self._aligned():
-            rows += 1
-            confidences += [one.confidence for one in row.phonemes]
-            lines += map(csv_line, row.cells())
-        text = "".join(lines).encode("utf-8", "replace").decode()  # names may be any bytes
-        atomic_write_text(self.folder / TABLE, text)
-        phonemes = len(confidences) - 1
-        return rows, phonemes, sum(confidences) / max(1, phonemes)
+    def finish(self) -> AlignmentTotals:
+        """Write the table, and the rows in the order of the stems, the last of each utterance."""
+        lines, table, totals = self._last_lines(), [csv_line(_COLUMNS)], AlignmentTotals()
+        kept = [lines[name] for name in self._stems if name in lines]
+        for line in kept:
+            row = self._parsed(UtteranceRow, line)
+            table += map(csv_line, row.cells())
+            totals = totals.with_row(row)
+        atomic_write_text(self.folder / TABLE, _storable("".join(table)))
+        with self._rows.open("rb") as stream:
+            text = b"".join([stream.readline(), *kept])
+        atomic_write_text(self._rows, text.decode())
+        return totals
+
+    def _grid(self, name: str) -> Path:
+        return self.folder / GRIDS / f"{self._stems[name]}.TextGrid"
 
     def _check_settings(self, settings: Mapping[str, str]) -> None:
-        head = next(self._lines())
-        found = self._parsed(_Settings, 1, head).settings
+        with self._rows.open("rb") as stream:
+            head = stream.readline()
+        found = self._parsed(_Settings, head if head.endswith(b"\n") else b"").settings
         for key in {**settings, **found}:
             if settings.get(key) != found.get(key):
                 raise RunError(
@@ -139,38 +173,47 @@ class AlignmentFolder:
                     "another; name another --output"
                 )
 
-    def _aligned(self) -> Iterator[UtteranceRow]:
-        lines = self._lines()
-        next(lines)
-        for number, line in enumerate(lines, start=2):
-            row = self._parsed(UtteranceRow, number, line)
-            if row.error is None:
-                yield row
+    def _aligned(self) -> Iterator[str]:
+        """The utterances that are done: aligned, and their TextGrid was not removed."""
+        for name, line in self._last_lines().items():
+            row = self._parsed(UtteranceRow, line)
+            if row.error is None and name in self._stems and self._grid(name).is_file():
+                yield name
 
-    def _lines(self) -> Iterator[bytes]:
+    def _last_lines(self) -> dict[str, bytes]:
+        """Each utterance's last row, as it is stored."""
         with self._rows.open("rb") as stream:
-            yield from stream
+            stream.readline()
+            return {self._parsed(UtteranceRow, line).id: line for line in stream}
 
-    def _parsed(self, kind: type[_Row], number: int, line: bytes) -> _Row:
+    def _parsed(self, kind: type[_Row], line: bytes) -> _Row:
         try:
-            return kind.model_validate_json(line)
-        except ValidationError as error:
+            return kind.model_validate(loads_json(line.decode()))
+        except ValueError as error:  # pydantic's too
             raise RunError(
-                f"{self._rows} line {number}: expected a row of phonemo align; name another "
+                f"{self._rows}: expected rows of phonemo align, got {_excerpt(line)}; name another "
                 "--output"
             ) from error
 
 
 def check_folder(folder: Path) -> None:
-    """Raise RunError for a folder with files of something else."""
+    """Raise RunError for a folder that phonemo align did not write, or that is none."""
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: expected a folder, got a file; name another --output")
-    foreign = sorted(path.name for path in folder.glob("*") if path.name not in _OWN)
+    names = {path.name for path in folder.glob("*") if not _is_of_system(path.name)}
+    foreign = sorted(names - _OWN)
+    if not foreign and ROWS not in names:  # names alone do not say whose files they are
+        foreign = sorted(names & {TABLE, GRIDS})
     if foreign:
         raise RunError(
             f"{folder}: expected a folder of phonemo align or an empty one, got one with "
-            f"{foreign[0]!r}; name another --output"
+            f"{safe_name(foreign[0])!r}; name another --output"
         )
+
+
+def _is_of_system(name: str) -> bool:
+    """Whether a file manager or an editor put it there."""
+    return name.startswith((".", "~$")) or name.lower() in ("thumbs.db", "desktop.ini")
 
 
 def tiers_of_alignment(aligned: AlignedUtterance) -> dict[str, list[TierInterval]]:
@@ -181,6 +224,15 @@ def tiers_of_alignment(aligned: AlignedUtterance) -> dict[str, list[TierInterval
         if text:
             tiers[name] = [TierInterval(0.0, aligned.seconds, single_line(text))]
     return tiers
+
+
+def _storable(text: str) -> str:
+    """Replace what UTF-8 does not have: names may be any bytes."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _excerpt(line: bytes) -> str:
+    return repr(safe_name(line[:40].decode(errors="replace").strip()))
 
 
 def _drop_torn_line(path: Path) -> None:

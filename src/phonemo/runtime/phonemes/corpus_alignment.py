@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from phonemo.annotations.prediction import PhonemeSpan, Prediction
+from phonemo.annotations.prediction import UNSURE, PhonemeSpan, Prediction
 from phonemo.audio import Excerpt, Waveform
-from phonemo.errors import PhonemoError, UsageError, safe_name
+from phonemo.errors import PhonemoError
 from phonemo.runtime.batching import Deferred, map_ordered
-
-#: What does not stay in the name of an utterance's file.
-_UNSAFE = re.compile(r"[^\w.+-]")
-#: Letters of such a name; file systems allow 255 bytes.
-_NAME_LETTERS = 100
 
 
 @dataclass(frozen=True)
@@ -49,12 +43,14 @@ class AlignedUtterance:
         utterance: what was aligned.
         seconds: its length.
         spans: its phonemes, in seconds from its start.
+        warnings: of the recording, such as "no_speech"; names as in ``Prediction.warnings``.
         error: None if it was aligned.
     """
 
     utterance: SpokenUtterance
     seconds: float = 0.0
     spans: tuple[PhonemeSpan, ...] = ()
+    warnings: tuple[str, ...] = ()
     error: PhonemoError | None = None
 
 
@@ -102,29 +98,9 @@ class _Alignment:
             found = self.model.align(self.utterance.excerpt, phonemes, shares=False)
         except PhonemoError as error:
             return AlignedUtterance(self.utterance, error=error)
-        return AlignedUtterance(self.utterance, found.seconds, found.spans or ())
+        warnings = tuple(name for name in found.warnings if name != UNSURE)
+        return AlignedUtterance(self.utterance, found.seconds, found.spans or (), warnings)
 
 
 def _no_clips(clips: Sequence[Waveform]) -> Sequence[AlignedUtterance]:
     raise AssertionError("utterances are aligned one by one")
-
-
-def file_stem(name: str) -> str:
-    """The name of an utterance's file, without suffix."""
-    stem = _UNSAFE.sub("_", name)[:_NAME_LETTERS]
-    return f"_{stem}" if stem.startswith(".") else stem
-
-
-def check_file_names(names: Iterable[str]) -> int:
-    """Return the number of utterances; UsageError if two would be written to one file."""
-    seen: dict[str, str] = {}
-    for name in names:
-        stem = file_stem(name)
-        key = stem.casefold()
-        if key in seen:
-            raise UsageError(
-                f"expected ids with file names of their own, got {safe_name(seen[key])!r} and "
-                f"{safe_name(name)!r}, both {stem}; rename one"
-            )
-        seen[key] = name
-    return len(seen)
