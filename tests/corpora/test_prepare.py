@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from phonemo.annotations.tiers import TierInterval
+from phonemo.annotations.writers import textgrid_of
 from phonemo.corpora import CORPORA
 from phonemo.corpora import prepare as audit
 from phonemo.corpora import prepare as module
@@ -324,6 +328,19 @@ class TestAudio:
     def test_the_header_of_a_sound(self, tmp_path: Path) -> None:
         tiny.write_sound(tmp_path / "a.flac", seconds=0.5, channels=2)
         assert audit.inspect(tmp_path / "a.flac") == audit.Sound(0.5, 8000, 16_000, 2)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode there")
+    def test_a_name_may_be_any_bytes(self, tmp_path: Path) -> None:
+        grid = textgrid_of({"emotion": [TierInterval(0.0, 0.3, "anger")]}, 0.3)
+        tiny.write_sound(tmp_path / "other" / "a.wav", seconds=0.3)
+        content = (tmp_path / "other" / "a.wav").read_bytes()
+        for number in range(2):
+            name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9%d" % number)
+            Path(name + ".wav").write_bytes(content)
+            Path(name + ".TextGrid").write_text(grid, encoding="utf-8")
+        made = prepare("textgrid", tmp_path, tmp_path / "m.jsonl")
+        assert made.utterances == 2
+        assert made.warnings[0].startswith("identical recordings: ")
 
 
 def test_an_unknown_corpus_names_the_known(tmp_path: Path) -> None:

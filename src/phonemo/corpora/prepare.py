@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -99,7 +100,7 @@ def inspect(path: Path) -> Sound:
     if not path.is_file():
         return Sound(fault="audio: no such file")
     try:
-        info = soundfile.info(str(path))
+        info = soundfile.info(os.fsencode(path))  # a name may be any bytes
     except (soundfile.SoundFileError, OSError):
         return _decode(path)
     if info.frames == 0:
@@ -195,7 +196,7 @@ def _digest(root: Path, blocks: int | None, file: str) -> str | None:
 
 
 def _blocks(path: Path) -> Iterator[NDArray[np.float32]]:
-    with soundfile.SoundFile(str(path)) as sound:
+    with soundfile.SoundFile(os.fsencode(path)) as sound:
         while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
             yield block
 
