@@ -53,6 +53,13 @@ def test_a_table_has_the_rows_of_each_channel():
     assert None not in bad
 
 
+def test_a_table_of_phonemes_has_those_of_each_channel():
+    text = writers.phoneme_head(True) + writers.phoneme_rows("call.wav", CALL, True)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    expected = [(str(one.channel), name) for one in (FIRST, SECOND) for name in one.phonemes]
+    assert [(row["channel"], row["symbol"]) for row in rows] == expected
+
+
 def test_a_table_without_channels_has_no_such_column():
     assert "channel" not in writers.csv_head(LABELS)
     assert len(writers.csv_rows("a", FIRST, LABELS).split(",")) == 11

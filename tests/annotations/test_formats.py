@@ -20,6 +20,9 @@ from phonemo.annotations.writers import (
     csv_head,
     csv_rows,
     json_file,
+    phoneme_error,
+    phoneme_head,
+    phoneme_rows,
     rttm,
     srt,
     textgrid,
@@ -60,6 +63,23 @@ def intervals(text):
         assert len(matches) == size
         tiers[name] = [(float(a), float(b), c.replace('""', '"')) for a, b, c in matches]
     return tiers
+
+
+def test_a_table_of_phonemes_by_hand():
+    spans = (PhonemeSpan("a", 0.1, 0.25, 0.5, -0.0249), PhonemeSpan("=", 0.25, 0.3, 1.0, 0.125))
+    found = Prediction("anger", {"anger": 0.75}, 0.5, spans)
+    text = phoneme_head(channel=True) + phoneme_rows("-a.wav", found, channel=True)
+    text += phoneme_error("c.wav", "c.wav: no such file", channel=True)
+    assert text.splitlines() == [
+        "file,position,symbol,start,end,confidence,share,label,unsure,error,channel",
+        "./-a.wav,0,a,0.1000,0.2500,0.5000,-0.0249,anger,false,,",
+        "./-a.wav,1,=,0.2500,0.3000,1.0000,0.1250,anger,false,,",
+        "c.wav,,,,,,,,,c.wav: no such file,",
+    ]
+    assert phoneme_rows("a.wav", FOUND).splitlines()[0] == (
+        "a.wav,0,m,0.1000,0.2000,0.9000,,anger,false,"
+    )
+    assert phoneme_rows("a.wav", SILENT) == ""
 
 
 def test_a_textgrid_has_the_emotions_and_phonemes_with_times():

@@ -435,6 +435,31 @@ def test_phonemes_have_times_and_shares(here, recognizer, format):
     assert '"spans"' not in predict("short.wav", "--format", format).out
 
 
+def test_a_table_of_phonemes_has_their_times_shares_and_the_emotion(here, recognizer):
+    result = predict("short.wav", "text.wav", "--format", "phonemes")
+    assert result.code == 1
+    *rows, bad = result.table
+    found = recognizer.predict("short.wav", shares=True)
+    assert [row["symbol"] for row in rows] == list(found.phonemes)
+    assert [row["position"] for row in rows] == [str(number) for number in range(len(rows))]
+    for row, span in zip(rows, found.spans, strict=True):
+        values = (span.start, span.end, span.confidence, span.share)
+        given = [float(row[name]) for name in ("start", "end", "confidence", "share")]
+        assert given == pytest.approx(values, abs=2e-3)
+        assert (row["file"], row["label"], row["error"]) == ("short.wav", found.label, "")
+    assert bad["error"].startswith("text.wav: expected wav, flac, mp3")
+    assert bad["symbol"] == bad["share"] == ""
+    assert (
+        "expected --format json"
+        in predict("short.wav", "--format", "phonemes", "--output-dir", "x").err
+    )
+
+
+def test_a_table_of_phonemes_has_given_phonemes_too(here):
+    rows = predict("short.wav", "--said", "m a s", "--format", "phonemes").table
+    assert [row["symbol"] for row in rows] == ["m", "a", "s"]
+
+
 def test_phonemes_of_turns_have_the_times_of_the_recording(here):
     (row,) = predict("short.wav", "--turns", table_of("2,3.4,Ann"), "--phonemes").rows
     assert row["spans"]

@@ -13,7 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 from phonemo.annotations.dimensions import dimension_cells, dimension_columns
-from phonemo.annotations.prediction import Prediction, Segment, phonemes_within, segments_of
+from phonemo.annotations.prediction import (
+    PhonemeSpan,
+    Prediction,
+    Segment,
+    phonemes_within,
+    segments_of,
+)
 from phonemo.annotations.tiers import (
     DOUBT,
     TierInterval,
@@ -26,6 +32,7 @@ from phonemo.files import dumps_json
 
 #: First characters of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NEGATIVE = re.compile(r"-[0-9]+(\.[0-9]+)?")
 _ARROW = re.compile("-{2,}>")
 
 
@@ -190,6 +197,46 @@ def csv_error(
     return csv_line([name, "", "", "", "", "", *("" for _ in labels), "", "", error, *last])
 
 
+#: Columns of the table with a row per phoneme; ``channel`` follows if channels are chosen.
+PHONEME_COLUMNS = (
+    *("file", "position", "symbol", "start", "end", "confidence", "share", "label", "unsure"),
+    "error",
+)
+
+
+def phoneme_head(channel: bool = False) -> str:
+    """The header of a table with a row per phoneme."""
+    return csv_line([*PHONEME_COLUMNS, *["channel"] * channel])
+
+
+def phoneme_rows(name: str, found: Prediction, channel: bool = False) -> str:
+    """The table's rows for one recording: its phonemes, numbered from 0, with the emotion.
+
+    Times are in seconds; a share is the part of the emotion's score that the phoneme's frames add.
+    A recording without phonemes has none. Channels processed each on its own follow one another.
+    """
+    if found.channels:
+        return "".join(phoneme_rows(name, one, channel) for one in found.channels)
+    last = [found.label or "", str(found.unsure).lower(), ""]
+    last += ["" if found.channel is None else str(found.channel)] * channel
+    return "".join(
+        csv_line([name, str(position), *_phoneme_cells(span), *last])
+        for position, span in enumerate(found.spans or ())
+    )
+
+
+def phoneme_error(name: str, error: str, channel: bool = False) -> str:
+    """The table's row for a file that could not be processed."""
+    blank = [""] * (len(PHONEME_COLUMNS) - 2)
+    return csv_line([name, *blank, error, *[""] * channel])
+
+
+def _phoneme_cells(span: PhonemeSpan) -> list[str]:
+    share = "" if span.share is None else f"{span.share:.4f}"
+    times = [f"{span.start:.4f}", f"{span.end:.4f}"]
+    return [span.symbol, *times, f"{span.confidence:.4f}", share]
+
+
 def _last_cells(
     prediction: Prediction,
     segment: Segment | None,
@@ -287,7 +334,8 @@ def csv_line(cells: Iterable[str]) -> str:
     """A row of a table; its first cell is the name of a file. A formula is made plain text."""
     line = io.StringIO()
     name, *others = cells
-    safe = [_plain_cell(name, "./"), *(_plain_cell(cell, "'") for cell in others)]
+    safe = [_plain_cell(name, "./")]
+    safe += [cell if _NEGATIVE.fullmatch(cell) else _plain_cell(cell, "'") for cell in others]
     # csv quotes cells that contain a line terminator; file names may contain \r and \n
     csv.writer(line, lineterminator="\r\n").writerow(safe)
     return line.getvalue().removesuffix("\r\n") + "\n"

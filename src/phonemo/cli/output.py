@@ -32,6 +32,7 @@ class Format(StrEnum):
     jsonl = "jsonl"
     json = "json"
     csv = "csv"
+    phonemes = "phonemes"
     srt = "srt"
     vtt = "vtt"
     textgrid = "textgrid"
@@ -142,6 +143,9 @@ def writer_of(
         columns = (profile, channel, text, options.dimension_names)
         typer.echo(writers.csv_head(labels, *columns), nl=False)
         yield lambda name, result: _echo(_csv_text(name, result, labels, columns))
+    elif output_format is Format.phonemes:
+        typer.echo(writers.phoneme_head(channel), nl=False)
+        yield lambda name, result: _echo(_phoneme_text(name, result, channel))
     elif output_format is Format.jsonl:
         yield _write_rows(spans, prediction_text.json_row)
     elif output_format is Format.table:
@@ -287,6 +291,12 @@ def _csv_text(
     if isinstance(result, PhonemoError):
         return writers.csv_error(name, str(result), labels, *columns)
     return writers.csv_rows(name, result, labels, *columns)
+
+
+def _phoneme_text(name: str, result: Answer, channel: bool) -> str:
+    if isinstance(result, PhonemoError):
+        return writers.phoneme_error(name, str(result), channel)
+    return writers.phoneme_rows(name, result, channel)
 
 
 def _write_files(write: Callable[[str, Prediction], str], targets: dict[str, Path]) -> Writer:

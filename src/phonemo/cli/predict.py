@@ -50,13 +50,13 @@ FormatName = Annotated[
     Format | None,
     typer.Option(
         metavar="FORMAT",
-        help="table, jsonl, json, csv, srt, vtt, textgrid (for Praat), rttm or audacity (a "
-        "label track). Default: table on a terminal, jsonl elsewhere.",
+        help="table, jsonl, json, csv, phonemes (a table of them), srt, vtt, textgrid (for Praat), "
+        "rttm or audacity (a label track). Default: table on a terminal, jsonl elsewhere.",
     ),
 ]
 OutputDir = Annotated[
     Path | None,
-    typer.Option(help="Folder for one file per recording; not for table, jsonl and csv."),
+    typer.Option(help="Folder for one file per recording; not for table, jsonl, csv and phonemes."),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing files in that folder.")
@@ -187,7 +187,7 @@ def predict(
     options = OutputOptions(
         names_of(labels),
         top_k,
-        phonemes or said is not None,
+        phonemes or said is not None or format is Format.phonemes,
         timeline or (summary and turns is None and said is None),
         _load_turns(turns, timeline or said is not None),
         jobs,
