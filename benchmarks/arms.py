@@ -100,8 +100,9 @@ def read_arms(folder: Path) -> dict[str, list[Cell]]:
 def selected(arms: Mapping[str, Sequence[Cell]]) -> dict[str, list[Cell]]:
     """The cells of tuned arms of which an archive has the candidates alone, ``arm@key=value``.
 
-    As in ``phonemo ablate``, each fold has the value with the first seed's highest validation
-    score; a study that selects by the loss needs the folders that ``phonemo ablate`` makes.
+    Each fold has the value with the lowest seed's highest validation score, the lowest of equal
+    values: that of ``phonemo ablate``, if the config lists values and seeds in ascending order. A
+    study that selects by the loss needs the folders that ``phonemo ablate`` makes.
     """
     tried: dict[str, dict[float, list[Cell]]] = {}
     for name, cells in arms.items():
@@ -112,7 +113,8 @@ def selected(arms: Mapping[str, Sequence[Cell]]) -> dict[str, list[Cell]]:
 
 
 def _best_cells(candidates: Mapping[float, Sequence[Cell]]) -> Iterator[Cell]:
-    first = min(cell.seed for cells in candidates.values() for cell in cells)
+    seeds = {cell.seed for cells in candidates.values() for cell in cells}
+    first = min(seeds, key=lambda seed: int(seed.removeprefix("seed-")))
     for fold in sorted({cell.fold for cells in candidates.values() for cell in cells}):
         scores = {
             value: cell.metrics["best_validation"]

@@ -58,9 +58,13 @@ def read_effect(path: Path, arm: str) -> Effect:
         if row.arm == arm and row.versus is not None
     ]
     if not found:
-        raise ResultError(f"{path}: no arm {arm!r} with a difference from its baseline")
+        raise ResultError(
+            f"{path}: no arm {arm!r} with a difference from its baseline; name another --arm"
+        )
     if len(found) > 1:
-        raise ResultError(f"{path}: expected arm {arm!r} in one table, got {len(found)}")
+        raise ResultError(
+            f"{path}: expected arm {arm!r} in one table, got {len(found)}; name another --arm"
+        )
     baseline, corpus, versus = found[0]
     if versus.low is None or versus.high is None or versus.low >= versus.high:
         raise ResultError(f"{path}: expected an interval of {arm!r}, got none, or one of width 0")
@@ -104,7 +108,9 @@ def report(paths: Sequence[Path], arm: str) -> Iterator[str]:
     if twice := sorted({name for name in corpora if corpora.count(name) > 1}):
         raise ResultError(f"expected one ablation of each corpus, got two of {twice[0]}; name one")
     if len(baselines := sorted({one.baseline for one in effects})) > 1:
-        raise ResultError(f"expected one baseline, got {' and '.join(baselines)}")
+        raise ResultError(
+            f"expected one baseline, got {' and '.join(baselines)}; pool studies with one"
+        )
     for one in effects:
         yield (
             f"{one.corpus}: {one.points:+.1f} points over {one.baseline}, standard error "

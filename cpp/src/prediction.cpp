@@ -72,6 +72,12 @@ void flag_timeline(Prediction& prediction) {
   if (differs) names.emplace_back(kDiffers);
 }
 
+// Shares are those of the label before.
+void drop_shares(Prediction& prediction) {
+  if (!prediction.spans) return;
+  for (Span& span : *prediction.spans) span.share.reset();
+}
+
 }  // namespace
 
 void mark_segment(Segment& segment, double threshold) { segment.unsure = best_score(segment.scores) < threshold; }
@@ -79,9 +85,7 @@ void mark_segment(Segment& segment, double threshold) { segment.unsure = best_sc
 Prediction with_doubt(Prediction prediction, double threshold) {
   if (has(prediction.warnings, "no_speech") || has(prediction.warnings, "silent")) {
     prediction.label.reset();
-    if (prediction.spans) {
-      for (Span& span : *prediction.spans) span.share.reset();
-    }
+    drop_shares(prediction);
   }
   if (prediction.segments.size() == 1 && prediction.label) {  // one answer to one sound
     Segment& only = prediction.segments[0];
@@ -127,6 +131,7 @@ Prediction Prediction::among(const std::vector<std::string>& emotions) const {
     segment.scores = rescaled(segment.scores, emotions);
     if (segment.label) segment.label = best_label(segment.scores);
   }
+  if (chosen.label != label) drop_shares(chosen);
   flag_timeline(chosen);
   return chosen;
 }

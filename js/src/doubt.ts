@@ -1,6 +1,6 @@
 /** How far a prediction can be believed: no label without speech, doubt, one answer per sound. */
 
-import { withTimelineFlag } from "./prediction.ts"
+import { withTimelineFlag, withoutShares } from "./prediction.ts"
 import type { Prediction, Scores, Segment } from "./prediction.ts"
 
 const WITHOUT_SPEECH = ["no_speech", "silent"]
@@ -31,8 +31,4 @@ function agreeing(found: Prediction): Segment[] {
 
 function isBelow(scores: Scores, threshold: number): boolean {
   return Math.max(...Object.values(scores)) < threshold
-}
-
-function withoutShares(spans: Prediction["spans"]): Prediction["spans"] {
-  return spans && spans.map((span) => ({ ...span, share: null }))
 }

@@ -147,7 +147,15 @@ export function among(found: Prediction, names: readonly string[]): Prediction {
     const scores = rescaleScores(part.scores, names)
     return { ...part, scores, label: part.label === null ? null : bestLabel(scores) }
   }
-  return withTimelineFlag({ ...restrict(found), segments: found.segments.map(restrict) })
+  const chosen = { ...restrict(found), segments: found.segments.map(restrict) }
+  // the shares are those of the label before
+  const spans = chosen.label === found.label ? found.spans : withoutShares(found.spans)
+  return withTimelineFlag({ ...chosen, spans })
+}
+
+/** Return spans without shares, which are those of another emotion. */
+export function withoutShares(spans: Prediction["spans"]): Prediction["spans"] {
+  return spans && spans.map((span) => ({ ...span, share: null }))
 }
 
 /** Keep the highest scores only, unscaled, highest first. */

@@ -292,10 +292,14 @@ def is_recording(name: str, skipped: Counter[str] | None = None) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
-    is_of_system = path.name.startswith(".") or path.name.lower() in _SYSTEM_FILES
-    if skipped is not None and not is_of_system:
+    if skipped is not None and not is_of_system(path.name):
         skipped[_kind(suffix)] += 1
     return False
+
+
+def is_of_system(name: str) -> bool:
+    """Whether a file is hidden, or one that a system or an office program puts into folders."""
+    return name.startswith((".", "~$")) or name.lower() in _SYSTEM_FILES
 
 
 def _kind(suffix: str) -> str:

@@ -83,6 +83,7 @@ def test_an_archive_has_the_selected_cells_among_the_candidates(tmp_path, capsys
     ):
         write_cell(tmp_path / f"multi@rate={value}", 1, fold, ua, validation=validation)
     write_cell(tmp_path / "multi@rate=0.2", 2, "one", 0.74, validation=0.1)
+    write_cell(tmp_path / "multi@rate=0.1", 10, "one", 0.75, validation=0.9)
     arms = benchmark.read_arms(tmp_path)
     assert {(cell.fold, cell.seed): cell.ua for cell in arms["multi"]} == {
         ("one", "seed-1"): pytest.approx(72),

@@ -302,6 +302,8 @@ def test_corrected_times_become_a_manifest(tmp_path: Path) -> None:
         ('text = "m"', 'text = "QQ"', "u.TextGrid: expected IPA phonemes of phonemo in the tier"),
         ('name = "phonemes"', 'name = "phones"', "expected a tier 'phonemes', got phones, emotion"),
         ("ooTextFile", "nothing", "expected a TextGrid in a text format"),
+        ('name = "emotion"', 'name = "phonemes"', "got 'anger' at 0 s"),
+        ('name = "emotion"', 'name = "phonemes "', "got 'anger' at 0 s"),
     ],
 )
 def test_a_wrongly_corrected_grid_is_one_line(
@@ -318,10 +320,18 @@ def test_a_wrongly_corrected_grid_is_one_line(
     assert not (tmp_path / "times.jsonl").exists()
 
 
-def test_corrections_of_no_folder_are_one_line(tmp_path: Path) -> None:
-    manifest = manifest_of(tmp_path, [one("u")])
-    done = align(manifest, tmp_path / "out", "--corrected", str(tmp_path / "times.jsonl"))
-    assert "grids: expected the TextGrids of phonemo align, got no such folder" in done.err
+def test_corrections_of_another_manifest_or_no_folder_are_one_line(tmp_path: Path) -> None:
+    manifest, target = manifest_of(tmp_path, [one("u")]), tmp_path / "times.jsonl"
+    done = align(manifest, tmp_path / "out", "--corrected", str(target))
+    assert "expected a folder of phonemo align, got none; run phonemo align first" in done.err
+    assert align(manifest, tmp_path / "out").code == 0
+    folder = align(manifest, tmp_path / "out", "--corrected", str(tmp_path))
+    assert "expected a file to write, got a folder" in folder.err
+    manifest_of(tmp_path, [one("u", start=1.0, end=2.0)])
+    done = align(manifest, tmp_path / "out", "--corrected", str(target))
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "as it is now, got one of another manifest" in done.err
+    assert not target.exists()
 
 
 def test_a_manifest_without_phonemes_is_one_line(tmp_path: Path) -> None:

@@ -460,6 +460,17 @@ def test_a_table_of_phonemes_has_given_phonemes_too(here):
     assert [row["symbol"] for row in rows] == ["m", "a", "s"]
 
 
+def test_shares_of_an_emotion_that_was_not_chosen_are_left_out(here, recognizer):
+    found = recognizer.predict("short.wav", shares=True)
+    others = [name for name in found.scores if name != found.label]
+    if len(others) < 2:
+        pytest.skip("the model has two emotions")
+    words = ("short.wav", "--labels", ",".join(others), "--format", "phonemes")
+    rows = predict(*words).table
+    assert {row["share"] for row in rows} == {""}
+    assert {row["label"] for row in rows} <= set(others)
+
+
 def test_phonemes_of_turns_have_the_times_of_the_recording(here):
     (row,) = predict("short.wav", "--turns", table_of("2,3.4,Ann"), "--phonemes").rows
     assert row["spans"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, Word
+from phonemo.annotations.prediction import Prediction, Segment, Word
 
 #: Warnings of a recording without any speech.
 WITHOUT_SPEECH = frozenset({"no_speech", "silent"})
@@ -28,7 +28,7 @@ def with_doubt(prediction: Prediction, threshold: float) -> Prediction:
         threshold: the model's ``abstain_below``.
     """
     if WITHOUT_SPEECH & set(prediction.warnings):
-        prediction = replace(prediction, label=None, spans=_without_shares(prediction.spans))
+        prediction = replace(prediction, label=None).without_shares()
     segments = tuple(mark_segment(segment, threshold) for segment in _agreeing(prediction))
     return replace(prediction, segments=segments).flag_unsure(threshold).flag_timeline()
 
@@ -53,7 +53,3 @@ def _mark_word(word: Word, threshold: float) -> Word:
     if word.scores is None:
         return word
     return replace(word, unsure=max(word.scores.values()) < threshold)
-
-
-def _without_shares(spans: tuple[PhonemeSpan, ...] | None) -> tuple[PhonemeSpan, ...] | None:
-    return None if spans is None else tuple(replace(span, share=None) for span in spans)

@@ -271,8 +271,15 @@ class Prediction:
         others = tuple(name for name in self.warnings if name != TIMELINE_DIFFERS)
         return replace(self, warnings=(*others, TIMELINE_DIFFERS) if differs else others)
 
+    def without_shares(self) -> Prediction:
+        """Return a copy whose phonemes have no shares, which are those of another emotion."""
+        spans = self.spans and tuple(replace(span, share=None) for span in self.spans)
+        return replace(self, spans=spans)
+
     def among(self, names: Iterable[str]) -> Prediction:
         """Restrict to some emotions; their scores are rescaled to sum to one, a summary is dropped.
+
+        Shares of phonemes are dropped too if the emotion they belong to is no longer the label.
 
         Args:
             names: at least two emotions that have a score, in any order.
@@ -288,6 +295,7 @@ class Prediction:
         chosen = replace(
             self, label=label, scores=scores, segments=parts, channels=channels, summary=None
         )
+        chosen = chosen if label == self.label else chosen.without_shares()
         return chosen.flag_timeline()
 
     def top(self, count: int) -> Prediction:

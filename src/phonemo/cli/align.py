@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from phonemo.cli import progress_bars
-from phonemo.cli.options import Jobs, Model, Quiet, check_writable
+from phonemo.cli.options import Jobs, Quiet
 from phonemo.errors import (
     ManifestError,
     ModelError,
@@ -33,7 +33,13 @@ def align(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the table and the TextGrids.")
     ],
-    model: Model = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="A bundle with phonemes (phonemo export), a hub model, or phonemo-small or "
+            "phonemo-open (included). Default: phonemo-small."
+        ),
+    ] = None,
     edges: Annotated[
         Literal["posteriors", "waveform"],
         typer.Option(
@@ -112,7 +118,7 @@ def _plan(manifest: ManifestStream) -> tuple[dict[str, str], int]:
     if not stems:
         raise ManifestError(
             f"{manifest.path}: expected utterances with phonemes, got none; prepare the corpus "
-            "with transcripts and the extra g2p"
+            "with transcripts, their language (such as de) and the extra g2p"
         )
     return stems, without
 
@@ -123,13 +129,20 @@ def _write_corrected(
     """Write the manifest with the phonemes and times of the TextGrids."""
     from phonemo.corpora.corrected_grids import corrected
     from phonemo.corpora.manifest import write_manifest
+    from phonemo.files import folder_lock, sha256_of
+    from phonemo.runtime.phonemes.alignment_folder import GRIDS, aligned_manifest
 
-    check_writable(target)
-    grids, counts = folder / "grids", Counter[str]()
-    if not grids.is_dir():
-        raise UsageError(f"{grids}: expected the TextGrids of phonemo align, got no such folder")
+    if target.is_dir():
+        raise UsageError(f"--corrected {target}: expected a file to write, got a folder")
+    if aligned_manifest(folder) != sha256_of(manifest.path):
+        raise UsageError(
+            f"{folder}: expected an alignment of {manifest.path} as it is now, got one of another "
+            "manifest; name the manifest that was aligned"
+        )
+    grids, counts = folder / GRIDS, Counter[str]()
     header = manifest.header.model_copy(update={"root": str(manifest.root.resolve())})
-    write_manifest(target, header, corrected(manifest, grids, stems, counts))
+    with folder_lock(folder):
+        write_manifest(target, header, corrected(manifest, grids, stems, counts))
     missing = f"; {counts['without TextGrid']} have no TextGrid and stay as they are"
     typer.echo(
         f"{target}: {counts['with times']} utterances with the times of their TextGrids"

@@ -16,7 +16,7 @@ import typer
 from phonemo.annotations import writers
 from phonemo.annotations.prediction import Prediction
 from phonemo.cli import prediction_text
-from phonemo.errors import PhonemoError, UsageError
+from phonemo.errors import ModelError, PhonemoError, UsageError
 from phonemo.files import STANDARD_INPUT, atomic_write_text
 
 if TYPE_CHECKING:
@@ -296,6 +296,10 @@ def _csv_text(
 def _phoneme_text(name: str, result: Answer, channel: bool) -> str:
     if isinstance(result, PhonemoError):
         return writers.phoneme_error(name, str(result), channel)
+    if not result.channels and result.spans is None:
+        raise ModelError(
+            f"{name}: this model has no phoneme head; use a model trained with phonemes"
+        )
     return writers.phoneme_rows(name, result, channel)
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
-from phonemo.annotations.textgrid import read_tiers
 from phonemo.corpora.g2p.alphabets import IPA
 from phonemo.corpora.manifest import ManifestStream, Phonemes, Utterance
-from phonemo.errors import CorpusError, UsageError
+from phonemo.corpora.readers.formats.textgrid_folder import SOURCE, read_grid
+from phonemo.errors import CorpusError
 
 #: The tier that is read.
 TIER = "phonemes"
-_SOURCE = "TextGrid"
 _DIGITS = 6
 
 
@@ -42,12 +42,12 @@ def corrected(
 
 
 def _phonemes(path: Path) -> Phonemes:
-    try:
-        tiers = read_tiers(path)
-    except UsageError as error:
-        raise CorpusError(str(error)) from error
+    tiers = read_grid(path)
     if TIER not in tiers:
-        raise CorpusError(f"{path}: expected a tier {TIER!r}, got {', '.join(tiers) or 'none'}")
+        raise CorpusError(
+            f"{path}: expected a tier {TIER!r}, got {', '.join(tiers) or 'none'}; rename it in "
+            "Praat"
+        )
     spoken = [interval for interval in tiers[TIER] if interval.text]
     for interval in spoken:
         if interval.text not in IPA:
@@ -55,6 +55,12 @@ def _phonemes(path: Path) -> Phonemes:
                 f"{path}: expected IPA phonemes of phonemo in the tier {TIER!r}, got "
                 f"{interval.text!r} at {interval.start:g} s; correct it in Praat"
             )
+    for earlier, later in pairwise(spoken):
+        if later.start < earlier.end:
+            raise CorpusError(
+                f"{path}: expected phonemes one after the other in one tier {TIER!r}, got two at "
+                f"{later.start:g} s; keep one such tier"
+            )
     times = tuple((round(one.start, _DIGITS), round(one.end, _DIGITS)) for one in spoken)
     symbols = tuple(one.text for one in spoken)
-    return Phonemes(alphabet="ipa", source=_SOURCE, symbols=symbols, times=times)
+    return Phonemes(alphabet="ipa", source=SOURCE, symbols=symbols, times=times)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from phonemo.labels.label_sets import LabelSet
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.provenance import Provenance, provenance_from
 from phonemo.train.transfer import study_run as protocol
+from phonemo.train.transfer import vectors
 from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.study import StudyBench
 from phonemo.train.transfer.study_run import StudyPart, transfer
@@ -217,7 +219,7 @@ def test_vectors_of_an_interrupted_corpus_are_kept(tmp_path, network, monkeypatc
     assert list((tmp_path / "vectors").rglob("*.0*.npy")) == []
 
 
-def test_two_studies_compute_vectors_in_turn(tmp_path, network) -> None:
+def test_two_studies_compute_vectors_in_turn(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     run(config)
     for path in (tmp_path / "vectors").rglob("*.npy"):
@@ -225,12 +227,28 @@ def test_two_studies_compute_vectors_in_turn(tmp_path, network) -> None:
     locks = list((tmp_path / "vectors").rglob(".lock"))
     assert len(locks) == 3, "one for each corpus"
     other = config.model_copy(update={"output": str(tmp_path / "other")})
+    compute, begun, tried = vectors._compute, [], threading.Event()
+
+    def computed(paths: Any, *rest: Any) -> None:
+        begun.append(next(iter(paths.values())).parent)
+        compute(paths, *rest)
+
+    def locked(file: Path, wait: bool = False) -> Any:
+        if file == locks[0]:
+            tried.set()
+        return file_lock(file, wait)
+
+    monkeypatch.setattr(vectors, "_compute", computed)
+    monkeypatch.setattr(vectors, "file_lock", locked)
     with ThreadPoolExecutor() as pool:
         with file_lock(locks[0]) as acquired:
             waiting = pool.submit(run, other)
             assert acquired
-            assert wait([waiting], timeout=0.5).not_done, "it waits for the first study's vectors"
+            assert tried.wait(60)
+            assert wait([waiting], timeout=0.3).not_done
+            assert locks[0].parent not in begun, "the first study computes these"
         assert waiting.result(60)["systems"]
+    assert locks[0].parent in begun
 
 
 def test_labels_that_differ_in_their_merge_have_their_own_rows(tmp_path, network) -> None:

@@ -17,6 +17,7 @@ from phonemo.config import write_config
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ConfigError, LeakageError
 from phonemo.evaluation.transfer.transfer_schema import Transfer
+from phonemo.files import CHECKSUMS
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.dataset import pad_audio
 from phonemo.train.experiments.experiment_data import prepare_experiment
@@ -26,7 +27,7 @@ from phonemo.train.provenance import provenance_from, provenance_of
 from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.study_config import TrainTemplate, TransferConfig
 from phonemo.train.transfer.study_run import transfer
-from phonemo.train.transfer.trained_networks import trained_on
+from phonemo.train.transfer.trained_networks import inputs_of, trained_on
 from phonemo.train.transfer.vectors import open_network
 from tests.cli.test_cli import Answer as Typed
 from tests.cli.test_cli import assert_one_line, call
@@ -150,6 +151,18 @@ def test_other_weights_and_another_extra_manifest_are_another_training(workspace
         folders.append(trained_on(config, training, corpora, 1, "phonemo", RunProgress()))
     assert folders[0] == folders[1]
     assert len(set(folders)) == 3
+
+
+def test_another_head_of_a_start_is_another_training(workspace, tmp_path):
+    start = knowing(workspace, tmp_path / "start", "tones")
+    section = template(workspace)
+    section["model"] = section["model"] | {"start": str(start)}
+    before = inputs_of(TrainTemplate.model_validate(section))
+    sealed = start / CHECKSUMS
+    sealed.write_text(sealed.read_text().replace("0", "1"))
+    after = inputs_of(TrainTemplate.model_validate(section))
+    assert before[0] == after[0], "the backbone's weights are the same"
+    assert before != after
 
 
 def test_a_start_trained_on_the_tested_corpus_is_refused(workspace, tmp_path) -> None:

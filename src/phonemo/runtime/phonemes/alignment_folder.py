@@ -18,7 +18,7 @@ from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.annotations.tiers import TierInterval, fill_gaps, single_line
 from phonemo.annotations.writers import csv_line, textgrid_of
 from phonemo.errors import RunError, safe_name
-from phonemo.files import atomic_write_text, dumps_json, loads_json
+from phonemo.files import atomic_write_text, dumps_json, is_of_system, loads_json
 from phonemo.runtime.phonemes.corpus_alignment import AlignedUtterance
 
 ROWS, TABLE, GRIDS = "alignment.jsonl", "phonemes.csv", "grids"
@@ -196,11 +196,27 @@ class AlignmentFolder:
             ) from error
 
 
+def aligned_manifest(folder: Path) -> str | None:
+    """Return the SHA-256 of the manifest that a folder was aligned from.
+
+    Raises:
+        RunError: phonemo align did not write the folder.
+    """
+    try:
+        with (folder / ROWS).open("rb") as stream:
+            head = _Settings.model_validate(loads_json(stream.readline().decode()))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{folder}: expected a folder of phonemo align, got none; run phonemo align first"
+        ) from error
+    return head.settings.get("manifest")
+
+
 def check_folder(folder: Path) -> None:
     """Raise RunError for a folder that phonemo align did not write, or that is none."""
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: expected a folder, got a file; name another --output")
-    names = {path.name for path in folder.glob("*") if not _is_of_system(path.name)}
+    names = {path.name for path in folder.glob("*") if not is_of_system(path.name)}
     foreign = sorted(names - _OWN)
     if not foreign and ROWS not in names:  # names alone do not say whose files they are
         foreign = sorted(names & {TABLE, GRIDS})
@@ -209,11 +225,6 @@ def check_folder(folder: Path) -> None:
             f"{folder}: expected a folder of phonemo align or an empty one, got one with "
             f"{safe_name(foreign[0])!r}; name another --output"
         )
-
-
-def _is_of_system(name: str) -> bool:
-    """Whether a file manager or an editor put it there."""
-    return name.startswith((".", "~$")) or name.lower() in ("thumbs.db", "desktop.ini")
 
 
 def tiers_of_alignment(aligned: AlignedUtterance) -> dict[str, list[TierInterval]]:

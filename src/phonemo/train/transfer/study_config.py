@@ -247,7 +247,8 @@ class TransferConfig(BaseConfig):
         skewed = [name for name in self.select_by if "per-cent" in name]
         if skewed and self.one_sided is None:
             raise ValueError(
-                f"expected one_sided.emotion for {skewed[0]} in select_by, got one_sided=null"
+                f"expected one_sided.emotion for {skewed[0]} in select_by, got one_sided=null; "
+                "set one_sided, or remove the condition"
             )
         emotion = self.one_sided and self.one_sided.emotion
         if emotion and emotion not in self.labels.names:

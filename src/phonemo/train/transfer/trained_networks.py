@@ -15,7 +15,7 @@ from phonemo.corpora.folds import Fold
 from phonemo.corpora.manifest import stream_manifest
 from phonemo.corpora.merge import merge_streams
 from phonemo.errors import LeakageError
-from phonemo.files import sha256_of
+from phonemo.files import CHECKSUMS, sha256_of
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.fold import NeuralSystem
@@ -65,9 +65,13 @@ def trained_on(
 
 
 def inputs_of(template: TrainTemplate) -> list[str]:
-    """Return what identifies the files a training starts from: its weights and extra manifests."""
-    folders = [template.model.backbone, template.model.start]
-    weights = [open_network(name).digest for name in folders if name and name != "log-mel"]
+    """Return what identifies the files a training starts from: its weights and extra manifests.
+
+    All weights of a start count, since heads are copied too.
+    """
+    backbone, start = template.model.backbone, template.model.start
+    weights = [] if backbone == "log-mel" else [open_network(backbone).digest]
+    weights += [] if start is None else [sha256_of(Path(start) / CHECKSUMS)]
     return weights + [sha256_of(Path(extra.manifest)) for extra in template.extra]
 
 

@@ -1,5 +1,5 @@
 /** How far a prediction can be believed: no label without speech, doubt, one answer per sound. */
-import { withTimelineFlag } from "./prediction.js";
+import { withTimelineFlag, withoutShares } from "./prediction.js";
 const WITHOUT_SPEECH = ["no_speech", "silent"];
 /** Return a copy that states what is unknown.
  *
@@ -25,7 +25,4 @@ function agreeing(found) {
 }
 function isBelow(scores, threshold) {
     return Math.max(...Object.values(scores)) < threshold;
-}
-function withoutShares(spans) {
-    return spans && spans.map((span) => ({ ...span, share: null }));
 }

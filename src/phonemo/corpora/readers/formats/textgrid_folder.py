@@ -33,7 +33,7 @@ CARD = CorpusCard(
 
 _SUFFIX = ".TextGrid"
 _SCORE = re.compile(r"\s+[01]?\.\d+\??$")
-_SOURCE = "TextGrid"
+SOURCE = "TextGrid"
 
 
 def read(root: Path) -> CorpusReading:
@@ -50,7 +50,7 @@ def read(root: Path) -> CorpusReading:
     for name, relative in inside(str(root)):
         grid = Path(name).with_suffix(_SUFFIX)
         if grid.is_file():
-            rows += _utterances(relative.as_posix(), _tiers(grid), skipped, names, grid)
+            rows += _utterances(relative.as_posix(), read_grid(grid), skipped, names, grid)
         else:
             skipped["no TextGrid beside it"] += 1
     if not rows:
@@ -61,7 +61,8 @@ def read(root: Path) -> CorpusReading:
     return CorpusReading(unique_ids(rows, root), dict(skipped), names.notes())
 
 
-def _tiers(path: Path) -> dict[str, list[TierInterval]]:
+def read_grid(path: Path) -> dict[str, list[TierInterval]]:
+    """Read the tiers of a TextGrid by name; CorpusError for a malformed one."""
     try:
         return read_tiers(path)
     except UsageError as error:
@@ -138,5 +139,5 @@ def _phonemes(
         for x in inside_it
     )
     return Phonemes(
-        alphabet="ipa", source=_SOURCE, symbols=tuple(x.text for x in inside_it), times=times
+        alphabet="ipa", source=SOURCE, symbols=tuple(x.text for x in inside_it), times=times
     )
