@@ -103,7 +103,7 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
     assert (answer.code, answer.err) == (0, "")
     commands = answer.out.partition("Commands:\n")[2].splitlines()
     names = ["corpora", "prepare", "merge", "inspect", "train", "pretrain", "probe", "script"]
-    names += ["evaluate", "predict", "adapt", "batch", "serve", "doctor", "mcp", "site"]
+    names += ["evaluate", "predict", "align", "adapt", "batch", "serve", "doctor", "mcp", "site"]
     names += ["init-corpus", "finetune", "page"]
     names += ["export", "shrink", "push", "card", "ablate", "cross", "calibrate"]
     names += ["transfer", "dimensions", "phonemes", "fit-head", "report", "compare"]
