@@ -194,7 +194,7 @@ def run_metrics(
         protocol=Protocol.model_validate(protocol),
         protocol_note="; ".join(notes),
         leaky=config.protocol.name.endswith("-leaky"),
-        seeds=tuple(sorted({fold.seed for fold in results.folds})),
+        seeds=tuple(sorted({cell["seed"] for cell in cells})),
         corpus=manifest.header.corpus,
         partial_corpus=manifest.header.partial,
         model=_model_facts(config),
