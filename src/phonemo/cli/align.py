@@ -110,9 +110,9 @@ def _plan(manifest: ManifestStream) -> tuple[dict[str, str], int]:
     """
     from phonemo.tables.portable_names import file_stems
 
-    without = sum(not _has_phonemes(row) for row in manifest)
+    ids = [row.id if _has_phonemes(row) else None for row in manifest]
     try:
-        stems = file_stems(row.id for row in manifest if _has_phonemes(row))
+        stems = file_stems(name for name in ids if name is not None)
     except UsageError as error:
         raise ManifestError(f"{manifest.path}: {error}") from error
     if not stems:
@@ -120,7 +120,7 @@ def _plan(manifest: ManifestStream) -> tuple[dict[str, str], int]:
             f"{manifest.path}: expected utterances with phonemes, got none; prepare the corpus "
             "with transcripts, their language (such as de) and the extra g2p"
         )
-    return stems, without
+    return stems, len(ids) - len(stems)
 
 
 def _write_corrected(

@@ -134,7 +134,7 @@ class AlignmentFolder:
             atomic_write_text(self._rows, dumps_json(head.model_dump()) + "\n")
         self._check_settings(settings)
         _drop_torn_line(self._rows)
-        self.done = set(self._aligned())
+        self.done = self._aligned()
 
     def add(self, aligned: AlignedUtterance) -> None:
         """Write an utterance: its TextGrid, and then its row, which marks it as done."""
@@ -147,10 +147,11 @@ class AlignmentFolder:
 
     def finish(self) -> AlignmentTotals:
         """Write the table, and the rows in the order of the stems, the last of each utterance."""
-        lines, table, totals = self._last_lines(), [csv_line(_COLUMNS)], AlignmentTotals()
+        lines = {row.id: line for row, line in self._read()}
+        table, totals = [csv_line(_COLUMNS)], AlignmentTotals()
         kept = [lines[name] for name in self._stems if name in lines]
         for line in kept:
-            row = self._parsed(UtteranceRow, line)
+            row = _parsed(self._rows, UtteranceRow, line)
             table += map(csv_line, row.cells())
             totals = totals.with_row(row)
         atomic_write_text(self.folder / TABLE, _storable("".join(table)))
@@ -163,9 +164,7 @@ class AlignmentFolder:
         return self.folder / GRIDS / f"{self._stems[name]}.TextGrid"
 
     def _check_settings(self, settings: Mapping[str, str]) -> None:
-        with self._rows.open("rb") as stream:
-            head = stream.readline()
-        found = self._parsed(_Settings, head if head.endswith(b"\n") else b"").settings
+        found = _stored_settings(self._rows)
         for key in {**settings, **found}:
             if settings.get(key) != found.get(key):
                 raise RunError(
@@ -173,27 +172,17 @@ class AlignmentFolder:
                     "another; name another --output"
                 )
 
-    def _aligned(self) -> Iterator[str]:
+    def _aligned(self) -> set[str]:
         """The utterances that are done: aligned, and their TextGrid was not removed."""
-        for name, line in self._last_lines().items():
-            row = self._parsed(UtteranceRow, line)
-            if row.error is None and name in self._stems and self._grid(name).is_file():
-                yield name
+        last = {row.id: row.error is None for row, _ in self._read()}
+        return {name for name in self._stems if last.get(name) and self._grid(name).is_file()}
 
-    def _last_lines(self) -> dict[str, bytes]:
-        """Each utterance's last row, as it is stored."""
+    def _read(self) -> Iterator[tuple[UtteranceRow, bytes]]:
+        """Every row, and how it is stored."""
         with self._rows.open("rb") as stream:
             stream.readline()
-            return {self._parsed(UtteranceRow, line).id: line for line in stream}
-
-    def _parsed(self, kind: type[_Row], line: bytes) -> _Row:
-        try:
-            return kind.model_validate(loads_json(line.decode()))
-        except ValueError as error:  # pydantic's too
-            raise RunError(
-                f"{self._rows}: expected rows of phonemo align, got {_excerpt(line)}; name another "
-                "--output"
-            ) from error
+            for line in stream:
+                yield _parsed(self._rows, UtteranceRow, line), line
 
 
 def aligned_manifest(folder: Path) -> str | None:
@@ -203,13 +192,27 @@ def aligned_manifest(folder: Path) -> str | None:
         RunError: phonemo align did not write the folder.
     """
     try:
-        with (folder / ROWS).open("rb") as stream:
-            head = _Settings.model_validate(loads_json(stream.readline().decode()))
-    except (OSError, ValueError) as error:
+        return _stored_settings(folder / ROWS).get("manifest")
+    except (OSError, RunError) as error:
         raise RunError(
             f"{folder}: expected a folder of phonemo align, got none; run phonemo align first"
         ) from error
-    return head.settings.get("manifest")
+
+
+def _stored_settings(rows: Path) -> dict[str, str]:
+    """The first line, which was written whole; RunError if it is another."""
+    with rows.open("rb") as stream:
+        head = stream.readline()
+    return _parsed(rows, _Settings, head if head.endswith(b"\n") else b"").settings
+
+
+def _parsed(rows: Path, kind: type[_Row], line: bytes) -> _Row:
+    try:
+        return kind.model_validate(loads_json(line.decode()))
+    except ValueError as error:  # pydantic's too
+        raise RunError(
+            f"{rows}: expected rows of phonemo align, got {_excerpt(line)}; name another --output"
+        ) from error
 
 
 def check_folder(folder: Path) -> None:
