@@ -261,6 +261,8 @@ def test_retry_processes_only_parts_with_errors(here):
 OTHERWISE = {
     "top_k": ["--top-k", 1],
     "phonemes": ["--phonemes"],
+    "decoding": ["--decoding", "beam-search"],
+    "edges": ["--edges", "waveform"],
     "timeline": ["--timeline"],
     "labels": ["--labels", "anger,sadness"],
     "threshold": ["--threshold", 0.5],
@@ -369,6 +371,9 @@ USAGE = {
     "one label": (["in", "--labels", "anger"], 2, ["two"]),
     "no label": (["in", "--labels", "anger,"], 2, ["--labels"]),
     "vad": (["in", "--vad", "nose"], 2, ["nose", "energy"]),
+    "decoding": (["in", "--decoding", "klingon"], 2, ["klingon", "beam-search"]),
+    "language": (["in", "--decoding", "english"], 2, ["phonemes of english", "best-path"]),
+    "edges": (["in", "--edges", "sharp"], 2, ["sharp", "waveform"]),
     "model": (["in", "--model", "nowhere"], 1, ["nowhere"]),
     "no model": (["in", "--model", "empty"], 1, ["empty"]),
     "empty list": (["empty.txt"], 2, ["empty"]),

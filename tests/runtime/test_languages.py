@@ -122,13 +122,22 @@ def test_a_beam_search_without_knowledge_adds_up_the_paths():
 
 
 def test_a_recognizer_decodes_with_the_language_and_keeps_it_when_copied():
-    recognizer, clip = OnnxRecognizer.load(), make_clip(32_000, 120.0)
-    plain = recognizer.predict(clip, rate=RATE)
-    recognizer.phoneme_decoder = recognizer.phoneme_decoder.chosen(decoding="english")
+    shared, clip = OnnxRecognizer.load(), make_clip(32_000, 120.0)
+    plain = shared.predict(clip, rate=RATE)
+    recognizer = shared.with_phonemes("english")
     chosen = recognizer.predict(clip, rate=RATE)
     assert chosen.spans != plain.spans
     assert chosen.scores == plain.scores
+    assert shared.predict(clip, rate=RATE).spans == plain.spans
     assert copy.deepcopy(recognizer).predict(clip, rate=RATE).spans == chosen.spans
+
+
+def test_the_decodings_of_a_model_are_those_that_it_accepts():
+    assert PhonemeDecoder(SYMBOLS).decodings == ("best-path", "beam-search", "english")
+    assert PhonemeDecoder(("-", "a", "b")).decodings == ("best-path", "beam-search")
+    assert PhonemeDecoder().decodings == ()
+    own = PhonemeDecoder(("-", "a", "b"), uniform_model(3))
+    assert own.decodings == ("best-path", "beam-search", "language-model")
 
 
 def test_the_command_decodes_with_the_language(tmp_path):

@@ -63,6 +63,7 @@ def test_the_models_are_listed():
         "object": "model",
         "labels": ["anger", "neutral", "sadness"],
         "phonemes": True,
+        "decodings": ["best-path", "beam-search"],
         "precision": "int8",
         "licence": "MIT",
         "device": "cpu",
@@ -76,6 +77,7 @@ def test_models_that_are_not_bundles_are_listed_too():
         cards = ask(found.port, "/v1/models").data["data"]
     assert [one["id"] for one in cards] == ["b", "a"]
     assert cards[0]["precision"] is None
+    assert cards[0]["decodings"] == []
 
 
 def test_the_formats_of_phones_are_listed_only_with_the_extra(monkeypatch):

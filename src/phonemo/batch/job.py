@@ -52,6 +52,10 @@ class BatchOptions(_JobModel):
     """Number of highest scores to keep; None for all."""
     phonemes: bool = False
     """Include the times and shares of the phonemes."""
+    decoding: str | None = Field(default=None, exclude_if=_is_none)
+    """How phonemes are decoded (``PhonemeOptions``); None is the model's default."""
+    edges: str | None = Field(default=None, exclude_if=_is_none)
+    """Where phonemes end; None is the network's frames."""
     timeline: bool = False
     """Give short recordings a timeline too."""
     activity: str = "energy"

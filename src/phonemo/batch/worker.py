@@ -226,6 +226,7 @@ def open_recognizer(options: BatchOptions) -> Any:
         CheckpointError: the model is missing or malformed.
         DeviceError: the requested card is missing, or the model does not open there.
         RunError: it is not the batch's model.
+        UsageError: phoneme options that the model does not support.
     """
     if model_digest(options.model) != options.model_sha256:
         raise RunError(
@@ -236,7 +237,7 @@ def open_recognizer(options: BatchOptions) -> Any:
     recognizer.activity = options.activity
     if options.threshold is not None:
         recognizer.abstain_below = options.threshold
-    return recognizer
+    return recognizer.with_phonemes(options.decoding, options.edges)
 
 
 def _check_fault(stats: PartStats) -> None:

@@ -182,5 +182,4 @@ def _open_aligner(model: Path | None, edges: str) -> OnnxRecognizer:
         raise UsageError(f"expected a bundle, got {model}; run: phonemo export {model} -o bundle/")
     if opened.card.inventory is None:
         raise ModelError("this model has no phoneme head; use a model trained with phonemes")
-    opened.phoneme_decoder = opened.phoneme_decoder.chosen(None, edges)
-    return opened
+    return opened.with_phonemes(edges=edges)

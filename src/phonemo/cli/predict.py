@@ -212,7 +212,7 @@ def predict(
         options = replace(options, labels=_resolved(known, options.labels))
         known = known.restrict(options.labels)  # fails before any file is read
     _configure(opened, vad, threshold)
-    opened.phoneme_decoder = opened.phoneme_decoder.chosen(decoding, edges)
+    opened = opened.with_phonemes(decoding, edges)
     hidden = quiet or len(named) < 2 or on_terminal
     opened = cli_adapt.applied(
         opened, named, profile, adapt and turns is None, jobs, quiet, options.channels

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import replace
 from itertools import chain
 from time import perf_counter
+from typing import Self
 
 import numpy as np
 
@@ -76,7 +78,7 @@ class EmotionRecognizer(Adaptable):
     activity: str = "energy"
     """The voice activity: a key of phonemo.runtime.vad.DETECTORS."""
     phoneme_decoder: PhonemeDecoder = PhonemeDecoder()
-    """How phonemes are decoded and where they end; its method ``chosen`` sets other options."""
+    """How phonemes are decoded and where they end; ``with_phonemes`` sets other options."""
     limits: AudioLimits = AudioLimits()
     dimensions: DimensionReader | None = None
     """Reads arousal and valence from the scores; None for a model without them."""
@@ -284,6 +286,20 @@ class EmotionRecognizer(Adaptable):
     def for_jobs(self, jobs: int | None) -> tuple[EmotionRecognizer, int]:
         """The recognizer for several recordings at once, and their number."""
         return self, validate_jobs(jobs, 1)
+
+    def with_phonemes(self, decoding: str | None = None, edges: str | None = None) -> Self:
+        """Return a recognizer with other phoneme options that shares this one's network.
+
+        Args:
+            decoding: one of ``phoneme_decoder.decodings``; None keeps it.
+            edges: "posteriors" or "waveform"; None keeps it.
+
+        Raises:
+            UsageError: an unknown option, or one that the model does not support.
+        """
+        other = copy(self)
+        other.phoneme_decoder = self.phoneme_decoder.chosen(decoding, edges)
+        return other
 
     @abstractmethod
     def _recognize_clip(self, samples: Samples, options: PredictOptions) -> ClipScores:

@@ -12,6 +12,7 @@ from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.vad import detector_of
 from phonemo.server.api_errors import ApiError
+from phonemo.server.phoneme_options import PhonemeRecognizers
 from phonemo.server.profile_store import ProfileStore, open_profiles, with_sent
 from phonemo.server.settings import ServeConfig
 
@@ -29,6 +30,7 @@ class ModelRegistry:
         """By name; the first is the default."""
         self.profile_store = ProfileStore({}, {})
         """The operator's profiles."""
+        self.phoneme_options = PhonemeRecognizers()
         self._config, self._workers = config, workers
 
     async def load(self, open_all: Callable[[], Mapping[str, EmotionRecognizer]]) -> None:

@@ -28,7 +28,16 @@ from phonemo.cli.options import (
     check_address,
     command_line,
 )
-from phonemo.cli.predict import InTime, Labels, Phonemes, Threshold, TopK, names_of
+from phonemo.cli.predict import (
+    Decoding,
+    Edges,
+    InTime,
+    Labels,
+    Phonemes,
+    Threshold,
+    TopK,
+    names_of,
+)
 from phonemo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,6 +109,8 @@ def batch(
     retry: Retry = False,
     model: Model = None,
     phonemes: Phonemes = False,
+    decoding: Decoding = None,
+    edges: Edges = None,
     timeline: InTime = False,
     labels: Labels = None,
     top_k: TopK = None,
@@ -136,6 +147,8 @@ def batch(
         labels=tuple(names_of(labels)),
         top_k=top_k,
         phonemes=phonemes,
+        decoding=decoding,
+        edges=edges,
         timeline=timeline,
         device=parse_device(device),
         activity=vad,

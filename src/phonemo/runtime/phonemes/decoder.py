@@ -59,6 +59,11 @@ class PhonemeDecoder:
         other._searched_with()  # refuses a language whose phonemes are missing
         return other
 
+    @property
+    def decodings(self) -> tuple[str, ...]:
+        """The values of ``decoding`` that this model supports; none without phonemes."""
+        return tuple(name for name in self._known() if self._supports(name))
+
     def spans(
         self,
         log_posteriors: npt.NDArray[np.floating],
@@ -98,13 +103,20 @@ class PhonemeDecoder:
                 "expected a bundle with a phoneme language model, got one without; export it with "
                 "--decoder, or choose another decoding"
             )
-        _check("decoding", decoding, self._decodings())
+        _check("decoding", decoding, self._known())
         if decoding != BEST_PATH and not self.symbols:
             raise UsageError(
                 f"decoding: {decoding} needs phonemes, and this model has none; open another one"
             )
 
-    def _decodings(self) -> tuple[str, ...]:
+    def _supports(self, decoding: str) -> bool:
+        try:
+            self.chosen(decoding)
+        except UsageError:
+            return False
+        return bool(self.symbols)
+
+    def _known(self) -> tuple[str, ...]:
         from phonemo.runtime.phonemes.languages import language_names
 
         own = () if self.model is None else (LANGUAGE_MODEL,)

@@ -193,6 +193,8 @@ class ModelCard(_Schema):
     labels: list[str]
     phonemes: bool | None = None
     """Whether it recognizes phonemes; null if unknown."""
+    decodings: list[str]
+    """How it can decode phonemes; empty without phonemes."""
     precision: str | None = None
     licence: str | None = None
     """License of the weights."""

@@ -82,6 +82,7 @@ def _card(name: str, recognizer: EmotionRecognizer) -> ModelCard:
         id=name,
         object="model",
         labels=list(recognizer.labels),
+        decodings=list(recognizer.phoneme_decoder.decodings),
         device=recognizer.device,
         whole_seconds=recognizer.whole_seconds,
         window_seconds=recognizer.window_seconds,

@@ -64,7 +64,9 @@ async def _respond(
     name, recognizer = service.registry.find(parsed.fields.model)
     if options.labels:
         options = replace(options, labels=_resolve_labels(recognizer.labels, options.labels))
-    recognizer = service.registry.adapted(name, parsed.fields.profile, parsed.fields.profile_json)
+    fields, registry = parsed.fields, service.registry
+    recognizer = registry.adapted(name, fields.profile, fields.profile_json)
+    recognizer = registry.phoneme_options.chosen(recognizer, fields.decoding, fields.edges)
     recognition = service.pipeline.recognize(parsed.upload, parsed.file, recognizer, options)
     served = await run_with_deadline(service, request, recognition)
     total = {"upload": uploaded - began, **served.timings, "total": perf_counter() - began}

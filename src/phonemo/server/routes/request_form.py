@@ -76,6 +76,11 @@ class Fields(BaseModel):
     """Return emotions over time for short recordings too; long ones always have them."""
     phonemes: bool = False
     """Return the contribution of each phoneme to the emotion's score, its `share`."""
+    decoding: Annotated[str | None, Field(examples=["english"])] = None
+    """How phonemes are decoded: one of the model's `decodings` in GET /v1/models. `english` is for
+    English speech. Emotion scores do not depend on it."""
+    edges: Literal["posteriors", "waveform"] | None = None
+    """Boundaries of phonemes from the network's frames (default), or refined from the waveform."""
     top_k: Annotated[int | None, Field(ge=1, le=1000, examples=[3])] = None
     """Return only this many of the highest scores."""
     labels: Annotated[str | None, Field(examples=["anger,happiness,neutral,sadness"])] = None

@@ -138,7 +138,7 @@ async def _run_stream(websocket: WebSocket, service: Service, access: AccessPoli
     name, recognizer = service.registry.find(query.model)
     if query.adapt:
         check_adaptable(recognizer)
-    recognizer = service.registry.adapted(name, query.profile, None)
+    recognizer = _chosen(service, name, query, None)
     CLIENT.set(client_of(websocket, access))
     inbox = StreamInbox(websocket, service.limits, service.stopping)
     streams = service.admission.streams
@@ -154,6 +154,14 @@ async def _run_stream(websocket: WebSocket, service: Service, access: AccessPoli
         await websocket.close(_BUSY, "stream_limit")
     else:
         await websocket.close(_RESTART if service.stopping.is_set() else _DONE)
+
+
+def _chosen(
+    service: Service, model: str, query: Query, sent: dict[str, Any] | None
+) -> EmotionRecognizer:
+    """The model with the stream's profile and phoneme options."""
+    recognizer = service.registry.adapted(model, query.profile, sent)
+    return service.registry.phoneme_options.chosen(recognizer, query.decoding, query.edges)
 
 
 class _Stream:
@@ -218,9 +226,7 @@ class _Stream:
         else:
             if self._has_samples:
                 raise _invalid("profile: send it before the first samples")
-            self._use(
-                self._service.registry.adapted(self._model, self._query.profile, command.profile)
-            )
+            self._use(_chosen(self._service, self._model, self._query, command.profile))
         applied = _profile_of(self._recognizer.applied) or {"profile": None}
         await self._websocket.send_json({"type": "profile", **applied})
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.datastructures import QueryParams
@@ -36,6 +37,10 @@ class Query(BaseModel):
     channels: int = 1
     """Interleaved channels, which are averaged."""
     phonemes: bool = False
+    decoding: str | None = None
+    """How phonemes are decoded: one of the model's `decodings`."""
+    edges: Literal["posteriors", "waveform"] | None = None
+    """Where phonemes end."""
     model: str | None = None
     profile: str | None = None
     """Name of one of the operator's profiles."""
