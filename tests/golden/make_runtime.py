@@ -35,6 +35,7 @@ from phonemo.runtime.phonemes.attribution import add_attribution, frames_within
 from phonemo.runtime.timeline import Timeline, WindowScore
 from phonemo.runtime.vad import CHUNK_SAMPLES, EnergyVad, VadTrack
 from phonemo.runtime.windows import SlidingWindows
+from tests.golden.make_runtime_decoding import decoding
 from tests.golden.runtime_signals import RATE, SIGNALS
 
 FOLDER = Path(__file__).resolve().parent / "runtime"
@@ -438,6 +439,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "windows": windows,
     "timeline": timeline,
     "alignment": alignment,
+    "decoding": decoding,
     "attribution": attribution,
     "calibration": calibration,
     "adaptation": adaptation,

@@ -37,6 +37,11 @@ _CASES: list[tuple[str, str, dict[str, Any]]] = [
     (ADAPTABLE.name, "three_seconds", {"emotions": ["anger", "qqqq"]}),
     (ADAPTABLE.name, "three_seconds", {"emotions": ["anger"]}),
     (ADAPTABLE.name, "three_seconds", {"top_k": 1}),
+    (BUNDLE.name, "three_seconds", {"phonemes": True, "decoding": "beam-search"}),
+    (ADAPTABLE.name, "above_whole", {"decoding": "beam-search"}),
+    (SHARED.name, "three_seconds", {"profile": True, "decoding": "beam-search"}),
+    (BUNDLE.name, "second", {"decoding": "best-path"}),
+    (BUNDLE.name, "second", {"decoding": "language-model"}),
 ]
 #: Bundle, signal, samples pushed at once, options.
 _STREAMS: list[tuple[str, str, int, dict[str, Any]]] = [
@@ -49,6 +54,7 @@ _STREAMS: list[tuple[str, str, int, dict[str, Any]]] = [
     (ADAPTABLE.name, "whisper", 4_096, {}),
     (BUNDLE.name, "empty", 1, {}),
     (BUNDLE.name, "one", 1, {}),
+    (ADAPTABLE.name, "three_seconds", 16_000, {"decoding": "beam-search"}),
 ]
 
 
@@ -68,6 +74,12 @@ def profile_of(bundle: str) -> Profile:
     return Profile(reference.digest, 12, 34.5, rounded, wider)
 
 
+def _chosen(bundle: str, options: dict[str, Any]) -> OnnxRecognizer:
+    """The recognizer with a case's profile and decoding."""
+    chosen = recognizer(bundle).with_phonemes(options.get("decoding"))
+    return chosen.with_profile(profile_of(bundle)) if options.get("profile") else chosen
+
+
 def predictions() -> Any:
     """Whole recordings."""
     profiles = {name: profile_of(name).to_dict() for name in (ADAPTABLE.name, SHARED.name)}
@@ -76,13 +88,11 @@ def predictions() -> Any:
 
 def _prediction(bundle: str, signal: str, options: dict[str, Any]) -> dict[str, Any]:
     given = {"bundle": bundle, "signal": signal, "options": options}
-    chosen = recognizer(bundle)
-    if options.get("profile"):
-        chosen = chosen.with_profile(profile_of(bundle))
     shares, timeline = options.get("phonemes", False), options.get("timeline", False)
     samples = SIGNALS[signal].make()
 
     def predict() -> Any:
+        chosen = _chosen(bundle, options)
         found = chosen.predict(samples, RATE, shares=shares, timeline=timeline)
         names = LabelSet(chosen.labels).resolved(options.get("emotions", ()))
         found = found.narrowed(names, options.get("top_k"))
@@ -98,9 +108,7 @@ def streams() -> Any:
 
 def _stream(bundle: str, signal: str, piece: int, options: dict[str, Any]) -> dict[str, Any]:
     given = {"bundle": bundle, "signal": signal, "piece": piece, "options": options}
-    chosen = recognizer(bundle)
-    if options.get("profile"):
-        chosen = chosen.with_profile(profile_of(bundle))
+    chosen = _chosen(bundle, options)
     adapt = options.get("adapt", False)
     shares = options.get("phonemes", False)
     stream = StreamingRecognizer(chosen, RATE, shares=shares, adapt=adapt)

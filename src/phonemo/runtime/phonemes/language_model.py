@@ -27,7 +27,8 @@ MOST_SYMBOLS = 255
 _ARRAYS = ("symbols", "grams", "counts", "settings")
 #: Limit for all unpacked arrays together: all trigrams of 255 symbols would have more.
 _MOST_BYTES = 2**26
-_MOST_COUNT = np.iinfo(np.uint32).max
+MOST_COUNT = 2**32 - 1
+MOST_BEAM = 1000
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def count_phonemes(
     if not counted or not all(0 <= index < symbols for gram in counted for index in gram):
         raise PhonemeError(f"expected phonemes below {symbols} to count, got none or others")
     grams = sorted(counted)
-    counts = np.minimum([counted[gram] for gram in grams], _MOST_COUNT)
+    counts = np.minimum([counted[gram] for gram in grams], MOST_COUNT)
     return PhonemeModel(
         symbols, np.array(grams, np.uint8), counts.astype(np.uint32), settings=settings
     )
@@ -174,7 +175,7 @@ def unpacked_model(content: bytes, symbols: int) -> PhonemeModel:
         parts = read_npz(content, _ARRAYS, _MOST_BYTES)
         settings = parts["settings"].astype(np.float64, casting="safe")
         weight, bonus, beam = (float(value) for value in settings)
-        if not (np.isfinite([weight, bonus]).all() and weight >= 0 and 1 <= beam <= 1000):
+        if not (np.isfinite([weight, bonus]).all() and weight >= 0 and 1 <= beam <= MOST_BEAM):
             raise ValueError("settings")
         model = PhonemeModel(
             int(parts["symbols"]),

@@ -6,17 +6,22 @@ default: what helps in one language harms in others (docs/phonemes.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phonemo.errors import UsageError
 from phonemo.files import loads_json
 from phonemo.runtime.phonemes.language_model import (
+    MOST_BEAM,
+    MOST_COUNT,
     MOST_SYMBOLS,
+    ORDERS,
     DecoderSettings,
     PhonemeModel,
 )
@@ -45,14 +50,75 @@ def language_model(language: str, symbols: tuple[str, ...]) -> PhonemeModel:
         UsageError: an unknown language, an inventory above 255 symbols, or one that lacks phonemes
             of more than 5 % of the n-grams.
     """
-    if language not in language_names() or len(symbols) > MOST_SYMBOLS:
+    if language not in language_names():
         names = ", ".join(language_names())
-        raise UsageError(
-            f"expected one of {names} and at most {MOST_SYMBOLS} symbols, got {language!r} and "
-            f"{len(symbols)}; choose best-path"
-        )
+        raise UsageError(f"expected one of {names}, got {language!r}; choose best-path")
     content = loads_json((_FOLDER / f"{language}.json").read_text(encoding="utf-8"))
-    counts = {tuple(gram.split()): count for gram, count in content["ngrams"].items()}
+    return model_of_content(content, symbols, language)
+
+
+def model_of_content(content: Any, symbols: tuple[str, ...], language: str) -> PhonemeModel:
+    """The model of a language's file for an inventory.
+
+    Args:
+        content: as of ``language_content``.
+        symbols: the inventory's phonemes, the blank first.
+        language: its name, for messages.
+
+    Raises:
+        UsageError: another content, an inventory above 255 symbols, or one that lacks phonemes of
+            more than 5 % of the n-grams.
+    """
+    if len(symbols) > MOST_SYMBOLS:
+        raise UsageError(
+            f"expected a model of at most {MOST_SYMBOLS} symbols, got {len(symbols)}; choose "
+            "best-path"
+        )
+    try:
+        known = _Language.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(
+            f"{language}: expected n-grams of 2 or 3 phonemes with their counts, and settings; "
+            "count them again"
+        ) from error
+    return PhonemeModel(
+        len(symbols),
+        *_known_grams(known.grams, symbols, language),
+        settings=DecoderSettings(**known.settings.model_dump()),
+    )
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    weight: float = Field(ge=0)
+    bonus: float
+    beam: int = Field(ge=1, le=MOST_BEAM)
+
+
+class _Language(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    settings: _Settings
+    ngrams: dict[str, Annotated[int, Field(ge=0, le=MOST_COUNT)]] = Field(min_length=1)
+
+    @property
+    def grams(self) -> dict[tuple[str, ...], int]:
+        """The counts by names."""
+        return {tuple(gram.split(" ")): count for gram, count in self.ngrams.items()}
+
+    @model_validator(mode="after")
+    def _have_one_order(self) -> Self:
+        orders = {len(gram) for gram in self.grams}
+        if len(orders) != 1 or not orders <= set(ORDERS):
+            raise ValueError("orders")
+        return self
+
+
+def _known_grams(
+    counts: Mapping[tuple[str, ...], int], symbols: Sequence[str], language: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
+    """The n-grams whose phonemes the inventory has, as indices, and their counts."""
     index = {BOUNDARY: 0} | {name: place for place, name in enumerate(symbols) if place}
     known = {gram: count for gram, count in counts.items() if index.keys() >= set(gram)}
     if sum(known.values()) < _LEAST_SHARE * sum(counts.values()):
@@ -62,12 +128,7 @@ def language_model(language: str, symbols: tuple[str, ...]) -> PhonemeModel:
             f"{', '.join(lacking[:5])}; choose another model, or best-path"
         )
     grams = np.array([[index[name] for name in gram] for gram in known], np.uint8)
-    return PhonemeModel(
-        len(symbols),
-        grams,
-        np.array(list(known.values()), np.uint32),
-        settings=DecoderSettings(**content["settings"]),
-    )
+    return grams, np.array(list(known.values()), np.uint32)
 
 
 def language_content(model: PhonemeModel, symbols: Sequence[str], source: str) -> dict[str, Any]:
