@@ -1,6 +1,6 @@
 """The JavaScript runtime beside Python's: predictions of 200 real clips, and the time of one.
 
-    python benchmarks/js_runtime.py [--clips 200] [--rounds 30]
+    python benchmarks/js_runtime.py [--clips 200] [--rounds 30] [--decoding english]
 
 Clips of EmoDB, RAVDESS and nEMO are decoded once, by Python, and handed over as float32. Compares
 labels, scores and phoneme spans in onnxruntime-node and in onnxruntime-web (wasm), one thread each,
@@ -29,6 +29,7 @@ from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODELS = REPOSITORY / "src" / "phonemo" / "models"
+LANGUAGES = REPOSITORY / "src" / "phonemo" / "runtime" / "phonemes"
 MODEL = "phonemo-small"
 #: Bars: share of equal labels and spans, largest difference of a score, times the native time.
 LABELS, SPANS, SCORE, TIMES = 0.995, 0.98, 0.01, 8.0
@@ -41,11 +42,14 @@ class Node:
 
     Args:
         runtime: node or web.
+        decoding: of phonemes; None is the default.
     """
 
-    def __init__(self, runtime: str) -> None:
+    def __init__(self, runtime: str, decoding: str | None) -> None:
         script = REPOSITORY / "js" / "bench" / "answer.ts"
         command = [node(), str(script), runtime, str(MODELS), MODEL]
+        if decoding is not None:
+            command.append(str(LANGUAGES / f"{decoding}.json") if decoding == "english" else decoding)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
         )
@@ -77,9 +81,10 @@ def node() -> str:
 
 
 @contextmanager
-def processes() -> Iterator[dict[str, Node]]:
+def processes(decoding: str | None) -> Iterator[dict[str, Node]]:
     """Both runtimes."""
-    opened = {"onnxruntime-node": Node("node"), "onnxruntime-web (wasm)": Node("web")}
+    names = {"onnxruntime-node": "node", "onnxruntime-web (wasm)": "web"}
+    opened = {name: Node(runtime, decoding) for name, runtime in names.items()}
     try:
         yield opened
     finally:
@@ -182,11 +187,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--decoding", choices=("best-path", "beam-search", "english"))
     options = parser.parse_args()
     if not (REPOSITORY / "js" / "node_modules").is_dir():
         print("skipped: needs node and its packages; run `make js`")
         return 0
-    model = OnnxRecognizer.load(MODELS / MODEL, threads=1)
+    model = OnnxRecognizer.load(MODELS / MODEL, threads=1).with_phonemes(options.decoding)
     clips = real_clips(options.clips)
     print(
         f"{machine()}; load {os.getloadavg()[0]:.1f}\n{MODEL}, {len(clips)} clips of three corpora"
@@ -194,7 +200,7 @@ def main() -> int:
     expected = [predict(model, clip) for clip in clips]
     print("Python, louder by a millionth")
     compare(expected, [predict(model, clip * np.float32(1 + 1e-6)) for clip in clips])
-    with tempfile.TemporaryDirectory() as folder, processes() as nodes:
+    with tempfile.TemporaryDirectory() as folder, processes(options.decoding) as nodes:
         paths = [write_clip(Path(folder), number, clip) for number, clip in enumerate(clips)]
         met = []
         for name, process in nodes.items():

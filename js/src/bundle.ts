@@ -9,6 +9,7 @@ import type { Reader } from "./sources.ts"
 const MODEL = "model.onnx"
 const HEAD = "head.onnx"
 const ADAPTATION = "adaptation.npz"
+const DECODER = "phonemes.npz"
 
 /** An opened bundle: verified and in memory. */
 export interface Bundle {
@@ -18,17 +19,20 @@ export interface Bundle {
   head: Uint8Array | null
   /** Content of adaptation.npz; null without it. */
   adaptation: Uint8Array | null
+  /** Content of phonemes.npz; null without it. */
+  decoder: Uint8Array | null
 }
 
 /** Read and check a bundle. */
 export async function openBundle(read: Reader): Promise<Bundle> {
   const card = parseCard(await read(CARD))
-  const [model, head, adaptation] = await Promise.all([
+  const [model, head, adaptation, decoder] = await Promise.all([
     readModel(read, card),
     card.head_sha256 ? readVerified(read, HEAD, card.head_sha256) : null,
     card.adaptation_sha256 ? readVerified(read, ADAPTATION, card.adaptation_sha256) : null,
+    card.decoder_sha256 ? readVerified(read, DECODER, card.decoder_sha256) : null,
   ])
-  return { card, model, head, adaptation }
+  return { card, model, head, adaptation, decoder }
 }
 
 /** The network, which may be that of an adjacent bundle or a copy of it in this one. */

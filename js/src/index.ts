@@ -35,6 +35,8 @@ export async function load(source: Source, options: LoadOptions): Promise<Recogn
   return new Recognizer(await Network.open(ort, bundle, threads))
 }
 
+export type { Decoding } from "./decoder.ts"
+export type { DecoderSettings, LanguageContent } from "./language_model.ts"
 export { PhonemoError } from "./errors.ts"
 export { Recognizer } from "./recognizer.ts"
 export type { PredictOptions } from "./recognizer.ts"

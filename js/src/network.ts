@@ -1,12 +1,13 @@
 /** A bundle's networks with their card: one clip in, scores, phonemes and vector out. */
 
-import { decodePhonemes } from "./alignment.ts"
 import type { AlignedPhoneme } from "./alignment.ts"
 import { withShares } from "./attribution.ts"
 import type { Bundle } from "./bundle.ts"
 import { logSoftmax, scaledSoftmax } from "./calibration.ts"
 import { gridOf } from "./card.ts"
 import type { BundleCard } from "./card.ts"
+import { PhonemeDecoder } from "./decoder.ts"
+import type { Decoding } from "./decoder.ts"
 import { dimensionReader } from "./dimensions.ts"
 import type { DimensionReader } from "./dimensions.ts"
 import { PhonemoError } from "./errors.ts"
@@ -15,6 +16,7 @@ import type { FrameGrid } from "./frames.ts"
 import { Graph, Head } from "./graph.ts"
 import type { Logits } from "./graph.ts"
 import { boostQuiet } from "./levels.ts"
+import { unpackedModel } from "./language_model.ts"
 import type { Ort } from "./ort.ts"
 import { timePhonemes } from "./phoneme_times.ts"
 import type { PhonemeSpan } from "./prediction.ts"
@@ -39,29 +41,36 @@ export class Network {
   #graph: Graph
   #head: Head | null
   #grid: FrameGrid
+  #decoder: PhonemeDecoder
 
-  private constructor(card: BundleCard, reference: Reference | null, graph: Graph, head: Head | null) {
+  private constructor(
+    card: BundleCard,
+    reference: Reference | null,
+    graph: Graph,
+    head: Head | null,
+    decoder: PhonemeDecoder,
+  ) {
     this.card = card
     this.reference = reference
     this.dimensions = dimensionReader(card.labels, card.dimensions?.names ?? null)
     this.#graph = graph
     this.#head = head
     this.#grid = gridOf(card)
+    this.#decoder = decoder
     checkParts(card, reference, graph, head)
   }
 
   static async open(ort: Ort, bundle: Bundle, threads?: number): Promise<Network> {
     const { card, adaptation } = bundle
-    if (card.decoder_sha256)
-      throw new PhonemoError(
-        "CheckpointError",
-        "expected a bundle without a phoneme language model (phonemes.npz), which JavaScript does not decode; " +
-          "export it without --decoder",
-      )
     const reference = adaptation && (await readReference(adaptation, card.labels.length))
     const graph = await Graph.open(ort, bundle.model, threads)
     const head = bundle.head && (await Head.open(ort, bundle.head, threads))
-    return new Network(card, reference, graph, head)
+    return new Network(card, reference, graph, head, await decoderOf(bundle))
+  }
+
+  /** The same network with another decoding of phonemes. */
+  withDecoding(decoding: Decoding): Network {
+    return new Network(this.card, this.reference, this.#graph, this.#head, this.#decoder.with(decoding))
   }
 
   /** Process one clip at 16 kHz.
@@ -96,7 +105,7 @@ export class Network {
     const symbols = this.card.inventory?.symbols
     if (!symbols || !phonemes) return null
     const scores = phonemes.map(logSoftmax)
-    return namedSpans(decodePhonemes(scores), scores, symbols, this.#grid, samples)
+    return namedSpans(this.#decoder.decode(scores), scores, symbols, this.#grid, samples)
   }
 
   async #withShares(logits: Logits, spans: PhonemeSpan[], affine: Affine | null): Promise<PhonemeSpan[]> {
@@ -111,6 +120,11 @@ export class Network {
       (await head.logits(features, kept, affine)).map((row) => scaledSoftmax(row, this.card.temperature))
     return withShares(spans, decide, this.#grid, frames, features.length / frames)
   }
+}
+
+async function decoderOf({ card, decoder }: Bundle): Promise<PhonemeDecoder> {
+  const symbols = card.inventory?.symbols ?? []
+  return new PhonemeDecoder(symbols, decoder && symbols.length ? await unpackedModel(decoder, symbols.length) : null)
 }
 
 /** Name decoded phonemes, in seconds. */

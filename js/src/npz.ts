@@ -5,9 +5,16 @@ export interface NpyArray {
   /** As numpy writes it, such as "<f4". */
   dtype: string
   shape: number[]
-  values: Float32Array | Float64Array
+  values: Float32Array | Float64Array | Uint8Array | Uint16Array | Uint32Array
 }
 
+const KINDS: Record<string, typeof Float32Array | typeof Float64Array | typeof Uint8Array | typeof Uint16Array | typeof Uint32Array> = {
+  "<f4": Float32Array,
+  "<f8": Float64Array,
+  "|u1": Uint8Array,
+  "<u2": Uint16Array,
+  "<u4": Uint32Array,
+}
 const END_OF_DIRECTORY = 0x06054b50
 const DIRECTORY_ENTRY = 0x02014b50
 /** All unpacked arrays together. */
@@ -81,7 +88,9 @@ function readNpy(bytes: Uint8Array): NpyArray {
   const shape = (/'shape': \(([^)]*)\)/.exec(header)?.[1] ?? "").split(",").filter((part) => part.trim())
   if (!header.includes("'fortran_order': False")) throw new Error("expected an array in C order")
   const data = new Uint8Array(bytes.subarray(start + length)).buffer // a Buffer's slice would share memory
-  if (dtype === "<f4") return { dtype, shape: shape.map(Number), values: new Float32Array(data) }
-  if (dtype === "<f8") return { dtype, shape: shape.map(Number), values: new Float64Array(data) }
-  throw new Error(`expected float32 or float64, got ${dtype}`)
+  const kind = KINDS[dtype]
+  if (!kind) throw new Error(`expected ${Object.keys(KINDS).join(", ")}, got ${dtype}`)
+  const count = shape.reduce((product, axis) => product * Number(axis), 1)
+  if (count * kind.BYTES_PER_ELEMENT !== data.byteLength) throw new Error("expected another number of values")
+  return { dtype, shape: shape.map(Number), values: new kind(data) }
 }

@@ -1,6 +1,7 @@
 /** Emotion recognition for recordings: samples in, a prediction as plain data out. */
 
 import type { BundleCard } from "./card.ts"
+import type { Decoding } from "./decoder.ts"
 import { withDoubt } from "./doubt.ts"
 import { PhonemoError } from "./errors.ts"
 import { RATE } from "./frames.ts"
@@ -112,6 +113,15 @@ export class Recognizer {
     if (profile === null || profile === undefined) return new Recognizer(this.#network)
     const reference = adaptable(this.#network)
     return new Recognizer(this.#network, await appliedOf(checkedProfile(profile, reference), reference))
+  }
+
+  /** Return a recognizer with another decoding of phonemes, which shares this one's network.
+   *
+   * @param decoding "best-path", "beam-search", "language-model" (the bundle's), or the parsed content of a language's
+   * file such as english.json. By default the bundle's language model, or the best path. Scores do not depend on it.
+   */
+  withDecoding(decoding: Decoding): Recognizer {
+    return new Recognizer(this.#network.withDecoding(decoding), this.#applied)
   }
 
   /** Compute a source's profile from unlabeled recordings; those that cannot be used are left out. */

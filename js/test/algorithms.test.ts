@@ -1,14 +1,17 @@
 /** The algorithms compute what Python computes, by the golden files. */
 
 import assert from "node:assert/strict"
+import { readFileSync } from "node:fs"
 import { test } from "node:test"
 
 import { align, decodePhonemes } from "../src/alignment.ts"
 import { framesWithin, withShares } from "../src/attribution.ts"
+import { decodeWith } from "../src/beam_search.ts"
 import { flattened, logSoftmax, softmax } from "../src/calibration.ts"
 import { dimensionData, dimensionReader } from "../src/dimensions.ts"
 import { withDoubt } from "../src/doubt.ts"
 import { FrameGrid } from "../src/frames.ts"
+import { modelOfContent, uniformModel, unpackedModel } from "../src/language_model.ts"
 import { boostQuiet, deviationOf, LevelMeter } from "../src/levels.ts"
 import { timePhonemes } from "../src/phoneme_times.ts"
 import { among, predictionData, segmentData, top } from "../src/prediction.ts"
@@ -21,7 +24,7 @@ import { Timeline } from "../src/timeline.ts"
 import { VadTrack } from "../src/vad.ts"
 import { joined } from "../src/vectors.ts"
 import { SlidingWindows } from "../src/windows.ts"
-import { assertClose, assertRefused, checksum, golden, pieces, signal } from "./golden.ts"
+import { assertClose, assertRefused, checksum, GOLDEN, golden, pieces, signal } from "./golden.ts"
 
 test("signals are the same bit by bit", () => {
   for (const [name, { sha256 }] of Object.entries<any>(golden("signals")))
@@ -96,6 +99,39 @@ test("phonemes are decoded, aligned and timed like in Python", () => {
     for (const rule of Object.keys(expected.timed)) assert.deepEqual(times(decoded, rule), expected.timed[rule])
     assert.deepEqual(times(aligned), expected.timed_aligned)
   }
+})
+
+test("language models have the same probabilities, and decode like in Python", async () => {
+  const rows = (found: any[]): any[] => found.map((one) => [one.symbol, one.first, one.last, one.confidence])
+  for (const one of golden("decoding").cases) {
+    const { symbols, contexts, log_posteriors: scores, other_symbols: others } = one
+    const packed = await unpackedModel(Buffer.from(one.packed, "base64"), symbols.length)
+    for (const model of [packed, modelOfContent(one.content, symbols, "golden")]) {
+      for (const [context, row] of Object.entries(contexts)) assertClose(Array.from(model.rowAfter(Number(context))), row, 1e-6)
+      assertClose(rows(decodeWith(scores, model)), one.with)
+    }
+    assertClose(rows(decodeWith(scores, uniformModel(symbols.length))), one.without)
+    assertClose(rows(decodeWith(one.other_log_posteriors, modelOfContent(one.content, others, "golden"))), one.other)
+  }
+})
+
+test("a language that does not fit is refused with the message of Python", async () => {
+  for (const { content, symbols, message } of golden("decoding").invalid)
+    await assertRefused(() => modelOfContent(content, symbols, "golden"), { code: "UsageError", message })
+  assert.throws(() => uniformModel(256), { code: "UsageError", message: /at most 255 symbols, got 256/ })
+  assert.throws(() => modelOfContent({ settings: { weight: 0, bonus: 0, beam: 1 }, ngrams: { "𝛼 a": 9, "ﬀ a": 1 } }, ["-", "a"], "x"), {
+    message: /got one without ﬀ, 𝛼;/,
+  })
+})
+
+test("other arrays than counts are refused as a language model", async () => {
+  const [{ packed }] = golden("decoding").cases
+  const content = Buffer.from(packed, "base64")
+  const code = "CheckpointError"
+  await assert.rejects(unpackedModel(content, 7), { code, message: /^phonemes\.npz: expected 7 symbols as in the card, got 6/ })
+  const others = [readFileSync(`${GOLDEN}tiny-adaptable/adaptation.npz`), content.subarray(0, 40), new Uint8Array()]
+  for (const other of others)
+    await assert.rejects(unpackedModel(other, 6), { code, message: /^phonemes\.npz: expected n-gram counts/ })
 })
 
 test("alignment refuses too many phonemes, and rules it does not know", async () => {

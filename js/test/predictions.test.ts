@@ -58,9 +58,12 @@ for (const [runtime, ort] of runtimes) {
     const place = `${runtime}: ${bundle}, ${name}, ${JSON.stringify(options)}`
     test(`predicts like Python: ${place}`, async () => {
       const recognizer = await recognizerOf(ort, bundle)
-      const { top_k: topK, profile, ...others } = options
+      const { top_k: topK, profile, decoding, ...others } = options
       const applied = profile && { profile: profiles[bundle] }
-      const predict = () => recognizer.predict(signal(name), 16_000, { ...others, ...applied, topK })
+      const predict = () => {
+        const chosen = decoding ? recognizer.withDecoding(decoding) : recognizer
+        return chosen.predict(signal(name), 16_000, { ...others, ...applied, topK })
+      }
       if (error) return assertRefused(predict, error)
       const found = await predict()
       assertPrediction(found, result, place)
@@ -74,6 +77,7 @@ for (const [runtime, ort] of runtimes) {
     test(`streams like Python: ${place}`, async () => {
       let recognizer = await recognizerOf(ort, bundle)
       if (options.profile) recognizer = await recognizer.withProfile(profiles[bundle])
+      if (options.decoding) recognizer = recognizer.withDecoding(options.decoding)
       const stream = recognizer.stream(16_000, { phonemes: options.phonemes, adapt: options.adapt })
       const found: any[] = []
       let number = 0

@@ -1,13 +1,14 @@
 /** Opening bundles, and what callers may pass: sources, samples, rates, profiles, streams. */
 
 import assert from "node:assert/strict"
+import { createHash } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { test } from "node:test"
 import { pathToFileURL } from "node:url"
 import { deflateRawSync } from "node:zlib"
 
 import { load, PhonemoError, resample } from "../src/index.ts"
-import type { PredictionData } from "../src/index.ts"
+import type { PredictionData, Recognizer } from "../src/index.ts"
 import { readNpz } from "../src/npz.ts"
 import { pythonFloat, roundTo } from "../src/rounding.ts"
 import { assertRefused, GOLDEN, golden, signal } from "./golden.ts"
@@ -51,7 +52,6 @@ test("a missing or changed file is one clear error", async () => {
     [{ ...card, format: 2 }, /expected format 1, got 2/],
     [{ ...card, temperature: 0 }, /temperature: expected a number from/],
     [{ ...card, network: "../x" }, /network: expected a bundle's name/],
-    [{ ...card, decoder_sha256: "0".repeat(64) }, /phoneme language model/],
     [{ ...card, inventory: null }, /expected the phonemes and dimensions of the card/],
   ]
   await assert.rejects(load(reader({ "tiny-bundle/model.onnx": changed }), { ort, model }), {
@@ -64,6 +64,39 @@ test("a missing or changed file is one clear error", async () => {
     await assert.rejects(load(reader(replaced), { ort, model }), { code, message })
   }
   await assert.rejects(load(reader(), { ort, model, threads: 0 }), { code: "UsageError" })
+})
+
+test("a bundle's language model decodes by default, and another decoding can be chosen", async () => {
+  const folder = `${GOLDEN}tiny-bundle/`
+  const card = JSON.parse(await readFile(`${folder}bundle.json`, "utf8"))
+  const { symbols } = card.inventory
+  const { packed, phonemes: spokenByPython } = golden("decoding").bundle
+  const model = new Uint8Array(Buffer.from(packed, "base64"))
+  const sha256 = createHash("sha256").update(model).digest("hex")
+  const encoded = (data: object): Uint8Array => new TextEncoder().encode(JSON.stringify(data))
+  const files = { "tiny-bundle/bundle.json": encoded({ ...card, decoder_sha256: sha256 }), "tiny-bundle/phonemes.npz": model }
+  const open = (replaced: Record<string, Uint8Array> = {}) => load(reader(replaced), { ort, model: "tiny-bundle" })
+  const wrong = { ...files, "tiny-bundle/bundle.json": encoded({ ...card, decoder_sha256: "0".repeat(64) }) }
+  await assert.rejects(open(wrong), { code: "CheckpointError", message: /^phonemes\.npz: expected SHA-256 0{12}/ })
+  await assert.rejects(open({ ...files, "tiny-bundle/phonemes.npz": model.subarray(1) }), { code: "CheckpointError" })
+  const plain = await open()
+  const language = { settings: { weight: 3, bonus: 1, beam: 8 }, ngrams: { [`${symbols[1]} ${symbols[2]}`]: 5, [`# ${symbols[1]}`]: 2 } }
+  const phonemes = async (chosen: Recognizer): Promise<string[] | null> => (await chosen.predict(speech, 16_000)).phonemes
+  const best = await phonemes(plain)
+  const withOwn = await open(files)
+  assert.deepEqual(await phonemes(withOwn), spokenByPython)
+  assert.deepEqual(await phonemes(withOwn.withDecoding("best-path")), best)
+  assert.deepEqual(await phonemes(withOwn.withDecoding("best-path").withDecoding("language-model")), spokenByPython)
+  const beam = await phonemes(plain.withDecoding("beam-search"))
+  const spoken = await phonemes(plain.withDecoding(language))
+  assert.notDeepEqual(spoken, beam)
+  assert.deepEqual(await phonemes(plain.withDecoding(language).withDecoding("best-path")), best)
+  assert.deepEqual(await phonemes(plain), best)
+  const code = "UsageError"
+  assert.throws(() => plain.withDecoding("language-model"), { code, message: /^expected a bundle with a phoneme language model/ })
+  for (const name of ["klingon", "", 3, null, undefined])
+    assert.throws(() => plain.withDecoding(name as any), { code, message: /^decoding: expected best-path, beam-search, language-model or / })
+  assert.throws(() => plain.withDecoding({} as any), { code, message: /^the language: expected n-grams of 2 or 3/ })
 })
 
 test("samples of other types and rates give the same label", async () => {

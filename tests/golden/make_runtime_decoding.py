@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from phonemo.errors import PhonemoError
 from phonemo.evaluation.calibration import log_softmax
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.phonemes.beam_search import decode_with
 from phonemo.runtime.phonemes.language_model import (
     DecoderSettings,
@@ -20,22 +22,44 @@ from phonemo.runtime.phonemes.language_model import (
     uniform_model,
 )
 from phonemo.runtime.phonemes.languages import language_content, model_of_content
+from tests.golden.runtime_signals import RATE, SIGNALS
+from tests.tiny_bundle import BUNDLE
 
 Floats = npt.NDArray[np.float64]
 SYMBOLS = ("-", "a", "b", "d", "s", "t")
-#: Order, weight, bonus and beam.
-_SETTINGS = ((2, 0.5, 0.5, 8), (3, 0.8, 1.0, 8), (3, 2.0, -0.5, 1), (2, 0.0, 0.0, 3))
+#: Order and settings.
+_MODELS = (
+    (2, DecoderSettings(0.5, 0.5, 8)),
+    (3, DecoderSettings(0.8, 1.0, 8)),
+    (3, DecoderSettings(2.0, -0.5, 1)),
+    (2, DecoderSettings(0.0, 0.0, 3)),
+)
 
 
 def decoding() -> Any:
     """Language models, and phonemes decoded with and without them."""
-    return {"cases": [_case(seed) for seed in range(8)], "invalid": _refused_contents()}
+    cases = [_case(seed) for seed in range(8)]
+    return {"cases": cases, "invalid": _refused_contents(), "bundle": _bundle()}
+
+
+def _bundle() -> dict[str, Any]:
+    """A language model of tiny-bundle, and the phonemes of a signal with it."""
+    recognizer = OnnxRecognizer.load(BUNDLE, threads=1)
+    decoder = recognizer.phoneme_decoder
+    strings = [[1, 2, 3, 1], [2, 3, 1, 2], [3, 1, 2]]
+    settings = DecoderSettings(weight=2.0, bonus=1.5)
+    model = count_phonemes(strings, len(decoder.symbols), 3, settings)
+    recognizer.phoneme_decoder = replace(decoder, model=model)
+    found = recognizer.predict(SIGNALS["three_seconds"].make(), RATE)
+    return {
+        "packed": base64.b64encode(packed_model(model)).decode(),
+        "phonemes": [span.symbol for span in found.spans or ()],
+    }
 
 
 def _case(seed: int) -> dict[str, Any]:
     draws = np.random.default_rng(800 + seed)
-    order, *settings = _SETTINGS[seed % len(_SETTINGS)]
-    model = _counted(draws, order, DecoderSettings(*settings))
+    model = _counted(draws, *_MODELS[seed % len(_MODELS)])
     scores = _posteriors(draws, seed)
     content = language_content(model, SYMBOLS, "golden")
     # the same phonemes in another order, and one that was never counted

@@ -17,7 +17,7 @@ from tests.js.node import MODULES, PACKAGE, needs_node, needs_package, node, npm
 pytestmark = needs_package
 
 #: Limits of the published package, in bytes: packed, unpacked.
-MOST_PACKED, MOST_UNPACKED = 70_000, 300_000
+MOST_PACKED, MOST_UNPACKED = 100_000, 350_000
 TSC = MODULES / ".bin" / "tsc"
 
 
@@ -91,6 +91,20 @@ def test_the_compiled_package_predicts(compiled: Path) -> None:
     assert set(json.loads(done.stdout)["scores"]) == {"anger", "neutral", "sadness"}
 
 
+def _npm(cache: Path, *words: str) -> str:
+    """Run npm in the package's folder; return what it prints."""
+    variables = os.environ | {
+        "npm_config_cache": str(cache),
+        "PATH": f"{Path(str(node())).parent}:{os.environ['PATH']}",
+    }
+    command = [*(npm() or []), *words]
+    done = subprocess.run(
+        command, cwd=PACKAGE, env=variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_its_spellings_of_emotions_are_those_of_python() -> None:
     assert TARGET.read_text(encoding="utf-8") == spellings_text()
 
@@ -115,19 +129,15 @@ def test_it_has_no_dependency_at_run_time_and_its_lock_names_no_host() -> None:
 @needs_node
 @pytest.mark.skipif(npm() is None, reason="needs npm beside node: make js")
 def test_the_published_package_is_small_and_complete(tmp_path: Path) -> None:
-    _compile()
-    command = [*(npm() or []), "pack", "--dry-run", "--json", "--offline", "--ignore-scripts"]
-    variables = os.environ | {"npm_config_cache": str(tmp_path)}
-    done = subprocess.run(
-        command, cwd=PACKAGE, env=variables, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    data = json.loads(done.stdout)
+    _npm(tmp_path, "run", "build")
+    text = _npm(tmp_path, "pack", "--dry-run", "--json", "--offline", "--ignore-scripts")
+    data = json.loads(text)
     packed = data[0] if isinstance(data, list) else next(iter(data.values()))
     names = {file["path"] for file in packed["files"]}
     assert packed["size"] <= MOST_PACKED
     assert packed["unpackedSize"] <= MOST_UNPACKED
     assert {"package.json", "README.md", "LICENSE", "dist/index.js", "dist/web.d.ts"} <= names
+    assert "dist/english.json" in names
     assert all(
         name.startswith("dist/") for name in names - {"package.json", "README.md", "LICENSE"}
     )

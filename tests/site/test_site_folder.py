@@ -141,12 +141,13 @@ def test_a_model_twice_is_refused():
         open_models([ADAPTABLE, ADAPTABLE])
 
 
-def test_a_phoneme_language_model_is_refused_before_anything_is_written(bundle, tmp_path):
-    """The page would refuse the model when the first visitor loads it."""
+def test_a_phoneme_language_model_is_part_of_the_site(bundle, tmp_path):
     counted = count_phonemes([(1, 2)], len(bundle.card.inventory.symbols))
-    written = with_language_model(tmp_path / "bundle", bundle, counted)
-    with pytest.raises(UsageError, match="tiny-adaptable: expected a model without"):
-        open_models([written.folder])
+    with_language_model(tmp_path / "bundle", bundle, counted)
+    write_site(tmp_path / "site", open_models([tmp_path / "bundle"]), ENGINE)
+    (model,) = json.loads((tmp_path / "site" / "site.json").read_text())["models"]
+    written = tmp_path / "site" / model["files"]["phonemes.npz"]["path"]
+    assert written.read_bytes() == (tmp_path / "bundle" / "phonemes.npz").read_bytes()
 
 
 def test_a_site_is_replaced_only_on_request(bundle, tmp_path):

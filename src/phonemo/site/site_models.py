@@ -8,7 +8,7 @@ from typing import Any
 
 from phonemo.errors import UsageError, safe_name
 from phonemo.files import dumps_json
-from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL, Bundle, open_bundle
+from phonemo.runtime.bundle import ADAPTATION, CARD, DECODER, HEAD, MODEL, Bundle, open_bundle
 from phonemo.site.packing import SiteFile, packed
 
 
@@ -17,16 +17,10 @@ def open_models(folders: Iterable[Path]) -> list[Bundle]:
 
     Raises:
         CheckpointError: a bundle is missing or broken.
-        UsageError: two have the same name, or a name that is no file name; or one has a phoneme
-            language model, which JavaScript does not decode.
+        UsageError: two have the same name, or a name that is no file name.
     """
     bundles = [open_bundle(folder) for folder in folders]
     names = [bundle.card.name for bundle in bundles]
-    if decoded := [bundle.card.name for bundle in bundles if bundle.decoder is not None]:
-        raise UsageError(
-            f"{safe_name(decoded[0])}: expected a model without a phoneme language model, got one "
-            "with phonemes.npz, which the page does not decode; export it without --decoder"
-        )
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
@@ -48,7 +42,7 @@ def model_files(bundles: Iterable[Bundle]) -> Iterator[tuple[dict[str, Any], lis
         card, folder = bundle.card, f"models/{bundle.card.name}"
         known = card.sha256 in networks
         network = networks.setdefault(card.sha256, packed(f"{folder}/{MODEL}", bundle.model))
-        parts = {HEAD: bundle.head, ADAPTATION: bundle.adaptation}
+        parts = {HEAD: bundle.head, ADAPTATION: bundle.adaptation, DECODER: bundle.decoder}
         files = {
             CARD: SiteFile(f"{folder}/{CARD}", (bundle.folder / CARD).read_bytes()),
             MODEL: network,

@@ -5,15 +5,17 @@ import { sha256 } from "./hashing.js";
 const MODEL = "model.onnx";
 const HEAD = "head.onnx";
 const ADAPTATION = "adaptation.npz";
+const DECODER = "phonemes.npz";
 /** Read and check a bundle. */
 export async function openBundle(read) {
     const card = parseCard(await read(CARD));
-    const [model, head, adaptation] = await Promise.all([
+    const [model, head, adaptation, decoder] = await Promise.all([
         readModel(read, card),
         card.head_sha256 ? readVerified(read, HEAD, card.head_sha256) : null,
         card.adaptation_sha256 ? readVerified(read, ADAPTATION, card.adaptation_sha256) : null,
+        card.decoder_sha256 ? readVerified(read, DECODER, card.decoder_sha256) : null,
     ]);
-    return { card, model, head, adaptation };
+    return { card, model, head, adaptation, decoder };
 }
 /** The network, which may be that of an adjacent bundle or a copy of it in this one. */
 async function readModel(read, card) {

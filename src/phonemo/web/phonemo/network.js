@@ -1,13 +1,14 @@
 /** A bundle's networks with their card: one clip in, scores, phonemes and vector out. */
-import { decodePhonemes } from "./alignment.js";
 import { withShares } from "./attribution.js";
 import { logSoftmax, scaledSoftmax } from "./calibration.js";
 import { gridOf } from "./card.js";
+import { PhonemeDecoder } from "./decoder.js";
 import { dimensionReader } from "./dimensions.js";
 import { PhonemoError } from "./errors.js";
 import { RATE } from "./frames.js";
 import { Graph, Head } from "./graph.js";
 import { boostQuiet } from "./levels.js";
+import { unpackedModel } from "./language_model.js";
 import { timePhonemes } from "./phoneme_times.js";
 import { headLogits, readReference } from "./reference.js";
 /** An opened bundle in onnxruntime. */
@@ -18,24 +19,27 @@ export class Network {
     #graph;
     #head;
     #grid;
-    constructor(card, reference, graph, head) {
+    #decoder;
+    constructor(card, reference, graph, head, decoder) {
         this.card = card;
         this.reference = reference;
         this.dimensions = dimensionReader(card.labels, card.dimensions?.names ?? null);
         this.#graph = graph;
         this.#head = head;
         this.#grid = gridOf(card);
+        this.#decoder = decoder;
         checkParts(card, reference, graph, head);
     }
     static async open(ort, bundle, threads) {
         const { card, adaptation } = bundle;
-        if (card.decoder_sha256)
-            throw new PhonemoError("CheckpointError", "expected a bundle without a phoneme language model (phonemes.npz), which JavaScript does not decode; " +
-                "export it without --decoder");
         const reference = adaptation && (await readReference(adaptation, card.labels.length));
         const graph = await Graph.open(ort, bundle.model, threads);
         const head = bundle.head && (await Head.open(ort, bundle.head, threads));
-        return new Network(card, reference, graph, head);
+        return new Network(card, reference, graph, head, await decoderOf(bundle));
+    }
+    /** The same network with another decoding of phonemes. */
+    withDecoding(decoding) {
+        return new Network(this.card, this.reference, this.#graph, this.#head, this.#decoder.with(decoding));
     }
     /** Process one clip at 16 kHz.
      *
@@ -69,7 +73,7 @@ export class Network {
         if (!symbols || !phonemes)
             return null;
         const scores = phonemes.map(logSoftmax);
-        return namedSpans(decodePhonemes(scores), scores, symbols, this.#grid, samples);
+        return namedSpans(this.#decoder.decode(scores), scores, symbols, this.#grid, samples);
     }
     async #withShares(logits, spans, affine) {
         const { frames, features } = logits;
@@ -79,6 +83,10 @@ export class Network {
         const decide = async (kept) => (await head.logits(features, kept, affine)).map((row) => scaledSoftmax(row, this.card.temperature));
         return withShares(spans, decide, this.#grid, frames, features.length / frames);
     }
+}
+async function decoderOf({ card, decoder }) {
+    const symbols = card.inventory?.symbols ?? [];
+    return new PhonemeDecoder(symbols, decoder && symbols.length ? await unpackedModel(decoder, symbols.length) : null);
 }
 /** Name decoded phonemes, in seconds. */
 function namedSpans(aligned, scores, symbols, grid, samples) {

@@ -1,4 +1,11 @@
 /** Arrays of a .npz file: a zip archive, stored or deflated, of .npy files. */
+const KINDS = {
+    "<f4": Float32Array,
+    "<f8": Float64Array,
+    "|u1": Uint8Array,
+    "<u2": Uint16Array,
+    "<u4": Uint32Array,
+};
 const END_OF_DIRECTORY = 0x06054b50;
 const DIRECTORY_ENTRY = 0x02014b50;
 /** All unpacked arrays together. */
@@ -70,9 +77,11 @@ function readNpy(bytes) {
     if (!header.includes("'fortran_order': False"))
         throw new Error("expected an array in C order");
     const data = new Uint8Array(bytes.subarray(start + length)).buffer; // a Buffer's slice would share memory
-    if (dtype === "<f4")
-        return { dtype, shape: shape.map(Number), values: new Float32Array(data) };
-    if (dtype === "<f8")
-        return { dtype, shape: shape.map(Number), values: new Float64Array(data) };
-    throw new Error(`expected float32 or float64, got ${dtype}`);
+    const kind = KINDS[dtype];
+    if (!kind)
+        throw new Error(`expected ${Object.keys(KINDS).join(", ")}, got ${dtype}`);
+    const count = shape.reduce((product, axis) => product * Number(axis), 1);
+    if (count * kind.BYTES_PER_ELEMENT !== data.byteLength)
+        throw new Error("expected another number of values");
+    return { dtype, shape: shape.map(Number), values: new kind(data) };
 }

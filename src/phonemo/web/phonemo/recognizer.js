@@ -77,6 +77,14 @@ export class Recognizer {
         const reference = adaptable(this.#network);
         return new Recognizer(this.#network, await appliedOf(checkedProfile(profile, reference), reference));
     }
+    /** Return a recognizer with another decoding of phonemes, which shares this one's network.
+     *
+     * @param decoding "best-path", "beam-search", "language-model" (the bundle's), or the parsed content of a language's
+     * file such as english.json. By default the bundle's language model, or the best path. Scores do not depend on it.
+     */
+    withDecoding(decoding) {
+        return new Recognizer(this.#network.withDecoding(decoding), this.#applied);
+    }
     /** Compute a source's profile from unlabeled recordings; those that cannot be used are left out. */
     async profile(recordings) {
         const pool = new VectorPool(adaptable(this.#network));

@@ -1,0 +1,105 @@
+/** CTC prefix beam search with a phoneme language model (Hannun et al. 2014).
+ *
+ * Many paths spell the same phonemes; best-path decoding takes the best single path, a prefix beam search sums over
+ * paths. Each prefix keeps the probability of its paths that end in a blank and of those that do not, since a
+ * repeated phoneme needs a blank in between.
+ */
+
+import { align } from "./alignment.ts"
+import type { AlignedPhoneme } from "./alignment.ts"
+import type { PhonemeModel } from "./language_model.ts"
+import type { Row } from "./vectors.ts"
+
+/** Phonemes below this probability do not extend a prefix in a frame. */
+const FLOOR = 0.003
+const LEAST = 1e-300
+
+/** A phoneme string: the score of its phonemes, and its continuations. */
+interface Prefix {
+  symbol: number
+  parent: Prefix | null
+  context: number
+  /** The language model's weighted log probability and the bonuses. */
+  score: number
+  following: Map<number, Prefix>
+}
+
+/** A prefix with the probabilities of its paths that end in a blank, and of the others. */
+interface Hypothesis {
+  prefix: Prefix
+  ended: number
+  open: number
+}
+
+/** The most probable phonemes given posteriors and language model, without blanks.
+ *
+ * @param scores log posteriors (frame, phoneme), the blank first.
+ */
+export function search(scores: readonly Row[], model: PhonemeModel): number[] {
+  const start: Prefix = { symbol: 0, parent: null, context: 0, score: 0, following: new Map() }
+  let beam: Hypothesis[] = [{ prefix: start, ended: 1, open: 0 }]
+  for (const row of scores) beam = step(beam, Float64Array.from(row, Math.exp), model)
+  const whole = (one: Hypothesis): number => rank(one) + model.settings.weight * model.rowAfter(one.prefix.context)[0]
+  let best = beam[0]
+  for (const one of beam) if (whole(one) > whole(best)) best = one
+  return symbolsOf(best.prefix)
+}
+
+/** `search`, and the frames that emit each phoneme. */
+export function decodeWith(scores: readonly Row[], model: PhonemeModel): AlignedPhoneme[] {
+  return align(scores, search(scores, model))
+}
+
+/** One frame further; the probabilities are scaled so that they never vanish. */
+function step(beam: readonly Hypothesis[], frame: Float64Array, model: PhonemeModel): Hypothesis[] {
+  const likely: number[] = []
+  for (let symbol = 1; symbol < frame.length; symbol++) if (frame[symbol] > FLOOR) likely.push(symbol)
+  const found = new Map<Prefix, Hypothesis>()
+  for (const { prefix, ended, open } of beam) {
+    const total = ended + open
+    add(found, prefix, total * frame[0], prefix.symbol ? frame[prefix.symbol] * open : 0)
+    for (const symbol of likely) {
+      const before = symbol === prefix.symbol ? ended : total
+      if (before > 0) add(found, extended(prefix, symbol, model), 0, before * frame[symbol])
+    }
+  }
+  const ranked = Array.from(found.values(), (one) => ({ one, value: rank(one) }))
+  const kept = ranked.sort((left, right) => right.value - left.value).slice(0, model.settings.beam)
+  const scale = Math.max(...kept.map(({ one }) => one.ended + one.open)) || 1
+  return kept.map(({ one: { prefix, ended, open } }) => ({ prefix, ended: ended / scale, open: open / scale }))
+}
+
+function add(found: Map<Prefix, Hypothesis>, prefix: Prefix, ended: number, open: number): void {
+  const known = found.get(prefix)
+  if (!known) {
+    found.set(prefix, { prefix, ended, open })
+    return
+  }
+  known.ended += ended
+  known.open += open
+}
+
+function extended(prefix: Prefix, symbol: number, model: PhonemeModel): Prefix {
+  const known = prefix.following.get(symbol)
+  if (known) return known
+  const { weight, bonus } = model.settings
+  const longer: Prefix = {
+    symbol,
+    parent: prefix,
+    context: model.contextAfter(prefix.context, symbol),
+    score: prefix.score + weight * model.rowAfter(prefix.context)[symbol] + bonus,
+    following: new Map(),
+  }
+  prefix.following.set(symbol, longer)
+  return longer
+}
+
+function rank({ prefix, ended, open }: Hypothesis): number {
+  return Math.log(Math.max(ended + open, LEAST)) + prefix.score
+}
+
+function symbolsOf(prefix: Prefix): number[] {
+  const symbols: number[] = []
+  for (let one = prefix; one.parent; one = one.parent) symbols.push(one.symbol)
+  return symbols.reverse()
+}
