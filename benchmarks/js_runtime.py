@@ -49,7 +49,9 @@ class Node:
         script = REPOSITORY / "js" / "bench" / "answer.ts"
         command = [node(), str(script), runtime, str(MODELS), MODEL]
         if decoding is not None:
-            command.append(str(LANGUAGES / f"{decoding}.json") if decoding == "english" else decoding)
+            command.append(
+                str(LANGUAGES / f"{decoding}.json") if decoding == "english" else decoding
+            )
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
         )

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from phonemo.cli.main import app
 from phonemo.errors import ConfigError, DeviceError
-from phonemo.server.model_registry import open_models
+from phonemo.server.models.model_registry import open_models
 from phonemo.server.settings import ServeConfig, load_serve_config
 from tests.runtime.cards import pretend_card
 from tests.tiny_bundle import BUNDLE

@@ -12,7 +12,7 @@ import pytest
 from phonemo.errors import CheckpointError
 from phonemo.server import service as service_module
 from phonemo.server.app import create_app
-from phonemo.server.model_registry import open_models
+from phonemo.server.models.model_registry import open_models
 from phonemo.server.service import Service, State
 from tests.server.asking import KIND, PATH, ask, connected, form, head, part, post, stream, wav
 from tests.server.serving import Held, served, settings, until

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from phonemo.server.api_errors import ApiError
-from phonemo.server.phoneme_options import PhonemeRecognizers
+from phonemo.server.models.phoneme_options import PhonemeRecognizers
 from tests.server.asking import FINISH, ask, clip, events, post, stream, wav
 from tests.server.serving import Held, served, settings
 

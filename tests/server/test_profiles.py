@@ -16,7 +16,7 @@ from phonemo.annotations import writers
 from phonemo.errors import UsageError
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.server.profile_store import open_profiles
+from phonemo.server.models.profile_store import open_profiles
 from phonemo.server.routes.answer_schemas import EmotionAnswer, ProfileAnswer, ProfileList
 from tests.server.adapting import FILE, MAKE, RECORDINGS, make, offering
 from tests.server.asking import KIND, PATH, ask, clip, encoded, form, part, post, wav

@@ -23,7 +23,7 @@ from phonemo.server.api_errors import ApiError
 from phonemo.server.auth import AccessPolicy
 from phonemo.server.decoders.decoder_pool import PROGRAM
 from phonemo.server.middleware import LimitsMiddleware, refused
-from phonemo.server.model_registry import open_models
+from phonemo.server.models.model_registry import open_models
 from phonemo.server.refusals.nearest_address import unknown_address, wrong_method
 from phonemo.server.routes.info import about_router
 from phonemo.server.routes.profile_routes import profiles_router

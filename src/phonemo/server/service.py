@@ -22,7 +22,7 @@ from phonemo.server.admission import Admission
 from phonemo.server.api_errors import ApiError, service_unavailable
 from phonemo.server.decoders.decoder_pool import PROGRAM
 from phonemo.server.middleware import Meters
-from phonemo.server.model_registry import ModelRegistry
+from phonemo.server.models.model_registry import ModelRegistry
 from phonemo.server.pipeline import Pipeline, RecognizeOptions
 from phonemo.server.settings import ServeConfig, ServeLimits
 

@@ -23,7 +23,7 @@ from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.api_errors import ApiError, api_error_of
 from phonemo.server.auth import AccessPolicy
-from phonemo.server.profile_store import check_adaptable
+from phonemo.server.models.profile_store import check_adaptable
 from phonemo.server.request_handling import handle_upload, run_with_deadline
 from phonemo.server.routes.answer_schemas import ProfileCard, ProfileLimits, ProfileList
 from phonemo.server.routes.form_parts import (

@@ -27,7 +27,7 @@ from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from phonemo.server.api_errors import ApiError, api_error_of
 from phonemo.server.auth import SUBPROTOCOL, AccessPolicy, offered
 from phonemo.server.fairness.clients import CLIENT, client_of
-from phonemo.server.profile_store import check_adaptable
+from phonemo.server.models.profile_store import check_adaptable
 from phonemo.server.routes.responses import prediction_data
 from phonemo.server.routes.stream_inbox import StreamInbox
 from phonemo.server.routes.stream_query import Query, decoder_of, open_decoder, parse_query

@@ -12,8 +12,8 @@ from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.vad import detector_of
 from phonemo.server.api_errors import ApiError
-from phonemo.server.phoneme_options import PhonemeRecognizers
-from phonemo.server.profile_store import ProfileStore, open_profiles, with_sent
+from phonemo.server.models.phoneme_options import PhonemeRecognizers
+from phonemo.server.models.profile_store import ProfileStore, open_profiles, with_sent
 from phonemo.server.settings import ServeConfig
 
 
