@@ -23,19 +23,19 @@ from phonemo.audio import (
     Excerpt,
     Source,
     Waveform,
-    WaveformReader,
     channel_count,
     open_waveform,
     parse_channels,
 )
 from phonemo.audio.arrays import is_single
-from phonemo.audio.each_channel import channel_excerpts, chosen_excerpt, reopened
+from phonemo.audio.each_channel import chosen_excerpt, reopened
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.batching import Opened, Outcome, map_ordered
-from phonemo.runtime.parts.channel_predictions import combine_channels, on_channel, with_sound
+from phonemo.runtime.parts.channel_predictions import on_channel
 from phonemo.runtime.parts.dimensions import DimensionReader
+from phonemo.runtime.parts.opened_recordings import LongRecording, SplitRecording
 from phonemo.runtime.parts.speaker_turns import (
     Party,
     Turns,
@@ -317,16 +317,16 @@ class EmotionRecognizer(Adaptable):
         rate: int | None,
         options: PredictOptions,
         channels: Channels,
-    ) -> Waveform | _LongRecording | _SplitRecording:
+    ) -> Waveform | LongRecording | SplitRecording:
         """Open a recording, or its chosen channel; split leaves the decoding to its prediction."""
         excerpt = chosen_excerpt(audio, channels)
         if channels == "split" and excerpt.channel is None:
-            return _SplitRecording(self, excerpt, rate, options)
+            return SplitRecording(self, excerpt, rate, options)
         return self._open_audio(excerpt, rate, options)
 
     def _open_audio(
         self, audio: Source | Excerpt, rate: int | None, options: PredictOptions
-    ) -> Waveform | _LongRecording:
+    ) -> Waveform | LongRecording:
         """Decode a short recording, or the beginning of a long one."""
         excerpt = audio if isinstance(audio, Excerpt) else Excerpt(audio)
         with ExitStack() as stack:
@@ -345,7 +345,7 @@ class EmotionRecognizer(Adaptable):
                 buffered.append(piece)
                 if reader.samples > self.whole_seconds * RATE:
                     all_pieces = chain(buffered, pieces)
-                    return _LongRecording(self, reader, all_pieces, options, stack.pop_all())
+                    return LongRecording(self, reader, all_pieces, options, stack.pop_all())
             return Waveform(np.concatenate(buffered), reader.warnings, reader.channel)
 
     def _predict_by_turns(
@@ -409,80 +409,6 @@ class EmotionRecognizer(Adaptable):
             dimensions=segment.dimensions,
         )
         return on_channel(with_doubt(prediction, self.abstain_below), waveform.channel)
-
-
-class _LongRecording:
-    """A long recording whose beginning is decoded; it stays open until it is processed."""
-
-    def __init__(
-        self,
-        recognizer: EmotionRecognizer,
-        reader: WaveformReader,
-        pieces: Iterable[Samples],
-        options: PredictOptions,
-        stack: ExitStack,
-    ) -> None:
-        self._recognizer, self._reader, self._pieces = recognizer, reader, pieces
-        self._options, self._stack = options, stack
-
-    def recognize(self) -> Outcome:
-        """Return the prediction or the error."""
-        try:
-            return self.predict()
-        except PhonemoError as error:
-            return error
-
-    def read(self) -> Iterator[Samples]:
-        """Yield all samples, (sample,) each, while the rest is decoded; may be called once."""
-        with self._stack:
-            yield from self._pieces
-
-    def predict(self) -> Prediction:
-        """Predict while the rest is decoded."""
-        began = perf_counter()
-        with self._stack:
-            prediction = self._recognizer.predict_chunks(self._pieces, self._options)
-            warnings = (*self._reader.warnings, *prediction.warnings)
-        rest = perf_counter() - began - sum(prediction.timings.values())
-        timings = {"decode": rest, **prediction.timings}
-        prediction = replace(prediction, warnings=warnings, timings=timings)
-        return on_channel(prediction, self._reader.channel)
-
-
-class _SplitRecording:
-    """A recording of which each channel is processed on its own."""
-
-    def __init__(
-        self,
-        recognizer: EmotionRecognizer,
-        excerpt: Excerpt,
-        rate: int | None,
-        options: PredictOptions,
-    ) -> None:
-        self._recognizer, self._excerpt = recognizer, excerpt
-        self._rate, self._options = rate, options
-
-    def recognize(self) -> Outcome:
-        """Return the prediction or the error."""
-        try:
-            return self.predict()
-        except PhonemoError as error:
-            return error
-
-    def predict(self) -> Prediction:
-        """Predict channel by channel; a channel without sound is left out."""
-        limits = self._recognizer.limits
-        with ExitStack() as stack:
-            rewind = reopened(self._excerpt.source, limits, stack)
-            excerpt = replace(self._excerpt, source=rewind())
-            parts = channel_excerpts(excerpt, self._rate, limits, stack)
-            kept = with_sound([self._predict(part) for part in parts])
-            kept = kept or [self._predict(replace(excerpt, source=rewind()))]
-        return combine_channels(kept, self._recognizer.abstain_below)
-
-    def _predict(self, excerpt: Excerpt) -> Prediction:
-        shares, timeline = self._options.shares, self._options.timeline
-        return self._recognizer.predict(excerpt, self._rate, shares=shares, timeline=timeline)
 
 
 def validate_jobs(jobs: int | None, usual: int) -> int:
