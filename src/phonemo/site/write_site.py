@@ -16,7 +16,7 @@ from phonemo.runtime.bundle import Bundle
 from phonemo.site.onnxruntime_web import MODULE, WASM, Engine
 from phonemo.site.packing import SiteFile, integrity, packed, version_of
 from phonemo.site.page_files import page_files, service_worker
-from phonemo.site.site_models import model_files
+from phonemo.site.site_models import language_files, model_files
 from phonemo.version import __version__
 
 CARD = "site.json"
@@ -144,17 +144,25 @@ def _site_files(
     for entry, parts in model_files(bundles):
         models.append(entry)
         files |= {part.path: part.content for part in parts}
-    files[CARD] = _card(models, wasm, engine).encode()
+    languages = language_files()
+    files |= {file.path: file.content for file in languages.values()}
+    files[CARD] = _card(models, wasm, engine, languages).encode()
     files[_WORKER] = _worker(files).encode()
     return files, models
 
 
-def _card(models: Sequence[Mapping[str, Any]], wasm: SiteFile, engine: Engine) -> str:
+def _card(
+    models: Sequence[Mapping[str, Any]],
+    wasm: SiteFile,
+    engine: Engine,
+    languages: Mapping[str, SiteFile],
+) -> str:
     data = {
         "version": __version__,
         "onnxruntime_web": engine.version,
         "engine": {"wasm": wasm.to_dict()},
         "models": models,
+        "languages": {name: file.to_dict() for name, file in languages.items()},
         "limits": _LIMITS,
     }
     return dumps_json(data, indent=1) + "\n"
@@ -169,6 +177,8 @@ def _worker(files: Mapping[str, bytes]) -> str:
 
 def _is_for_first(path: str, models: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a first recognition with the default model needs the file."""
+    if path.startswith("languages/"):
+        return False
     if not path.startswith("models/"):
         return True
     return path in {file["path"] for file in models[0]["files"].values()}

@@ -2,6 +2,7 @@
 
 import { parseJson } from "./answers.js";
 import { endpoint } from "./endpoint.js";
+import { supportedLanguage } from "./models.js";
 import { ApiError, LocalizedError } from "./problems.js";
 import { session } from "./session.js";
 
@@ -78,7 +79,7 @@ function addHandlers(request, handlers, reject) {
  * @param {string} format
  * @param {UploadChoices} choices
  */
-function buildForm(blob, name, format, { profile, channels = "mix" }) {
+function buildForm(blob, name, format, { profile, channels = "mix", decoding }) {
   const data = new FormData();
   data.append("file", blob, name);
   data.append("response_format", format);
@@ -86,6 +87,8 @@ function buildForm(blob, name, format, { profile, channels = "mix" }) {
   data.append("phonemes", "true");
   data.append("channels", channels);
   if (format === "verbose_json") data.append("summary", "true");
+  const language = supportedLanguage(decoding);
+  if (language) data.append("decoding", language);
   if (session.model) data.append("model", session.model);
   if (profile?.name) data.append("profile", profile.name);
   if (profile?.text) data.append("profile_json", profile.text);

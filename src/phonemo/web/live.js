@@ -93,7 +93,8 @@ export class Live {
     const maxSeconds = maxRecordingSeconds(this.limits(), microphone.rate);
     this.#microphone = microphone;
     this.#buffer = new RecordingBuffer(microphone.rate, maxSeconds);
-    const { profile } = session;
+    const { profile, decoding } = session;
+    const options = { profile, decoding, adapt: this.profiles.adapts };
     const handlers = {
       onReady: (/** @type {any} */ event) => this.view.setWindowSeconds(event.window_seconds),
       onWindow: (/** @type {any} */ event) => this.#onWindow(event),
@@ -103,7 +104,7 @@ export class Live {
         this.#finish(prediction, adapted ? { text: JSON.stringify(adapted) } : profile),
       onError: (/** @type {Error} */ error) => attempt === this.#attempt && this.#fail(error),
     };
-    this.#stream = backend.openStream(microphone.rate, handlers, { profile, adapt: this.profiles.adapts });
+    this.#stream = backend.openStream(microphone.rate, handlers, options);
     this.profiles.onLiveStart();
     setCaptureText(t("live.title"), t("live.kept", { time: formatLength(maxSeconds) }));
   }

@@ -2,6 +2,7 @@
 
 import { parseJson, parsePrediction, parseSegment } from "./answers.js";
 import { endpoint } from "./endpoint.js";
+import { supportedLanguage } from "./models.js";
 import { ApiError, LocalizedError } from "./problems.js";
 import { session } from "./session.js";
 
@@ -117,13 +118,15 @@ function toError(details) {
 }
 
 /** @param {number} rate @param {StreamOptions} options */
-function streamUrl(rate, { profile, adapt }) {
+function streamUrl(rate, { profile, adapt, decoding }) {
   const url = endpoint("v1/audio/stream");
   url.protocol = url.protocol.replace("http", "ws");
   url.searchParams.set("rate", String(rate));
   url.searchParams.set("phonemes", "true");
   if (session.model) url.searchParams.set("model", session.model);
   if (profile?.name) url.searchParams.set("profile", profile.name);
+  const language = supportedLanguage(decoding);
+  if (language) url.searchParams.set("decoding", language);
   if (adapt) url.searchParams.set("adapt", "true");
   return url;
 }

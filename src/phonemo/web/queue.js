@@ -44,7 +44,7 @@ export class Queue extends EventTarget {
 
   /** Add a job that already has its prediction. @param {Partial<Job>} item */
   addDone(item) {
-    return this.#append({ ...this.#createJob(item), state: "done", channels: "mix" });
+    return this.#append({ ...this.#createJob(item), state: "done", channels: "mix", decoding: "" });
   }
 
   /** Add a job that is not sent. @param {Partial<Job>} item @param {Error} error */
@@ -58,9 +58,9 @@ export class Queue extends EventTarget {
     this.#startNext();
   }
 
-  /** Recognize a recording again, with other channels. @param {Job} job @param {string} channels */
-  recognizeChannels(job, channels) {
-    job.channels = channels;
+  /** Recognize a recording again. @param {Job} job @param {{channels?: string, decoding?: string}} choices */
+  recognizeAgain(job, choices) {
+    Object.assign(job, choices);
     this.retry([job]);
   }
 
@@ -82,8 +82,8 @@ export class Queue extends EventTarget {
   /** @param {Partial<Job>} item @returns {Job} */
   #createJob(item) {
     const results = { prediction: null, error: null, roundTrip: null, keptSeconds: null, profile: null };
-    const { channels } = session;
-    const defaults = { progress: 0, wait: 0, channels, converted: null, ...results };
+    const { channels, decoding } = session;
+    const defaults = { progress: 0, wait: 0, channels, decoding, converted: null, ...results };
     return /** @type {Job} */ ({ ...defaults, ...item, id: this.#nextId++, state: "waiting" });
   }
 
@@ -160,14 +160,14 @@ export class Queue extends EventTarget {
     await checkReadable(job.blob);
     if (signal.aborted) throw new LocalizedError("error.aborted");
     const { profile } = session;
-    const { channels } = job;
+    const { channels, decoding } = job;
     this.#update(job, { state: "uploading", progress: 0, profile });
     const handlers = {
       signal,
       onProgress: (/** @type {number} */ progress) => this.#update(job, { progress }),
       onSent: () => this.#update(job, { state: "recognizing" }),
     };
-    return backend.recognize(job.converted?.blob ?? job.blob, job.name, handlers, { profile, channels });
+    return backend.recognize(job.converted?.blob ?? job.blob, job.name, handlers, { profile, channels, decoding });
   }
 
   /** @param {Job} job @param {number} seconds @param {AbortSignal} signal */

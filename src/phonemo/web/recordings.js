@@ -24,7 +24,10 @@ import { verdictSentence } from "./verdict.js";
 export class Recordings {
   #queue = new Queue();
   #fileList = new FileList((job) => this.#onChoose(job));
-  #resultView = new ResultView((job, channels) => this.#onChannels(job, channels));
+  #resultView = new ResultView(
+    (job, channels) => this.#onChannels(job, channels),
+    (job, decoding) => this.#onDecoding(job, decoding),
+  );
   #table = new SessionTable(
     () => this.jobs,
     (job) => this.#onChoose(job),
@@ -159,7 +162,15 @@ export class Recordings {
     clearErrors();
     session.channels = channels === "split" ? "split" : "mix";
     this.#select(job);
-    this.#queue.recognizeChannels(job, channels);
+    this.#queue.recognizeAgain(job, { channels });
+  }
+
+  /** Used for those that follow, too. @param {Job} job @param {string} decoding */
+  #onDecoding(job, decoding) {
+    clearErrors();
+    session.decoding = decoding;
+    this.#select(job);
+    this.#queue.recognizeAgain(job, { decoding });
   }
 
   /** @param {Job} job */

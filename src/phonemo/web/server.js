@@ -7,11 +7,11 @@ import { formatBytes, formatLength } from "./format.js";
 import { t } from "./language.js";
 import { limits, setLimits } from "./limits.js";
 import { showError } from "./messages.js";
+import { chosenModel, models, setModels } from "./models.js";
 import { session } from "./session.js";
 
-/** @typedef {{id: string, licence?: string, default?: boolean}} Model */
-/** @type {{limitsLoaded: boolean, models: Model[], version: string}} */
-const server = { limitsLoaded: false, models: [], version: "" };
+/** @type {{limitsLoaded: boolean, version: string}} */
+const server = { limitsLoaded: false, version: "" };
 
 export async function loadServerInfo() {
   try {
@@ -28,11 +28,11 @@ export async function loadServerInfo() {
 
 /** A server with API keys may list its models only with a valid key. */
 export async function loadModels() {
-  const [models, version] = await Promise.all([
+  const [found, version] = await Promise.all([
     backend.models().catch(() => null),
     backend.version().catch(() => null),
   ]);
-  server.models = models?.data ?? server.models;
+  if (found) setModels(found.data);
   server.version = version?.phonemo ?? server.version;
   renderModels();
   renderServer();
@@ -44,11 +44,10 @@ export function showKeyForm() {
 
 function renderModels() {
   const select = byId("model-select");
-  byId("model-field").hidden = server.models.length < 2;
-  const options = server.models.map(({ id }) => createElement("option", { value: id, textContent: id }));
+  byId("model-field").hidden = models().length < 2;
+  const options = models().map(({ id }) => createElement("option", { value: id, textContent: id }));
   select.replaceChildren(...options);
-  const defaultModel = server.models.find((model) => model.default) ?? server.models[0];
-  if (defaultModel) select.value = session.model || defaultModel.id;
+  select.value = chosenModel()?.id ?? "";
   select.onchange = () => {
     session.model = select.value;
     renderServer();
@@ -61,7 +60,7 @@ export function renderServer() {
   const limitValues = { size: formatBytes(size), time: formatLength(seconds) };
   const limitsKey = server.limitsLoaded ? "file.limits" : "file.limits.unknown";
   byId("file-limits").textContent = t(limitsKey, { ...limitValues, formats: formatsText() });
-  const model = server.models.find(({ id }) => id === byId("model-select").value);
+  const model = chosenModel();
   if (!model) return;
   const values = { model: model.id, licence: model.licence ?? "", version: server.version };
   byId("about").textContent = t(model.licence ? "about" : "about.plain", values);

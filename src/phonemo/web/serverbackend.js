@@ -5,8 +5,8 @@ import { LiveSocket } from "./livesocket.js";
 
 /** The server writes its other formats from the recording. @param {import("./types.js").Job} job @param {"csv" | "textgrid"} format */
 async function fileText(job, format) {
-  const { profile, channels } = job;
-  return (await recognize(job.converted?.blob ?? job.blob, job.name, format, {}, { profile, channels })).text;
+  const { profile, channels, decoding } = job;
+  return (await recognize(job.converted?.blob ?? job.blob, job.name, format, {}, { profile, channels, decoding })).text;
 }
 
 /** @type {import("./types.js").Backend} */

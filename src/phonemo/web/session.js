@@ -7,4 +7,6 @@ export const session = {
   profile: null,
   /** "mix" or "split": what recordings are first recognized with */
   channels: "mix",
+  /** spoken language of recordings, by which their phonemes are decoded; "" for any */
+  decoding: "",
 };

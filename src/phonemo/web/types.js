@@ -26,11 +26,12 @@
  * @typedef {{id: number, name: string, blob: Blob, origin: "file" | "recording" | "sample" | "live",
  *   state: State, progress: number, wait: number, prediction: Prediction | null, error: Error | null,
  *   roundTrip: number | null, keptSeconds: number | null, profile: AppliedProfile | null, channels: string,
+ *   decoding: string,
  *   converted: Converted | null}} Job
  * @typedef {{onProgress?: (share: number) => void, onSent?: () => void, signal?: AbortSignal}} UploadHandlers
- * @typedef {{profile?: AppliedProfile | null, channels?: string}} UploadChoices
- * @typedef {{profile: AppliedProfile | null, adapt: boolean}} StreamOptions the profile applied at the start, and
- *   whether the profile adapts to the session
+ * @typedef {{profile?: AppliedProfile | null, channels?: string, decoding?: string}} UploadChoices
+ * @typedef {{profile: AppliedProfile | null, adapt: boolean, decoding: string}} StreamOptions the profile applied at
+ *   the start, whether the profile adapts to the session, and the spoken language, "" for any
  * @typedef {{onReady: (event: any) => void, onWindow: (event: any) => void, onSegment: (event: any) => void,
  *   onFinal: (prediction: Prediction, adaptedProfile: object | null) => void,
  *   onError: (error: Error) => void}} StreamHandlers

@@ -13,6 +13,10 @@ class Stub {
     return this;
   }
 
+  withDecoding() {
+    return this;
+  }
+
   async predict(samples, rate) {
     const seconds = samples.length / rate;
     const spans = [{ symbol: "a", start: 0, end: 0.1, confidence: 1, share: 0.06 }];

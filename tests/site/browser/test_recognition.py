@@ -91,6 +91,20 @@ def test_phonemes_have_their_share_of_the_score(page, model):
     assert page.get_by_test_id("legend-found").inner_text() != ""
 
 
+def test_a_chosen_language_decodes_the_phonemes(page, model):
+    path = SAMPLES[1]
+    expected = [span.symbol for span in model.with_phonemes("english").predict(path).spans]
+    plain = answer_of(page, path)
+    page.get_by_test_id("speech-select").select_option("english")
+    page.wait_for_function("() => document.querySelector('[data-testid=speech-select]').disabled")
+    page.wait_for_function("() => !document.querySelector('[data-testid=speech-select]').disabled")
+    chosen = json.loads(downloaded(page, "download-json"))
+    assert alike(chosen["phonemes"], expected)
+    assert chosen["phonemes"] != plain["phonemes"]
+    assert chosen["scores"] == plain["scores"]
+    page.get_by_test_id("speech-select").select_option("")
+
+
 def test_a_dropped_file_is_recognized(page, voice):
     page.get_by_test_id("clear-button").click()
     data = list(voice.read_bytes())

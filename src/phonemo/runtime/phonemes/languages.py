@@ -38,6 +38,18 @@ def language_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
+def language_text(language: str) -> bytes:
+    """The content of a language's file, UTF-8.
+
+    Raises:
+        UsageError: an unknown language.
+    """
+    if language not in language_names():
+        names = ", ".join(language_names())
+        raise UsageError(f"expected one of {names}, got {language!r}; choose best-path")
+    return (_FOLDER / f"{language}.json").read_bytes()
+
+
 @lru_cache(maxsize=8)
 def language_model(language: str, symbols: tuple[str, ...]) -> PhonemeModel:
     """The model of a language for an inventory.
@@ -50,11 +62,7 @@ def language_model(language: str, symbols: tuple[str, ...]) -> PhonemeModel:
         UsageError: an unknown language, an inventory above 255 symbols, or one that lacks phonemes
             of more than 5 % of the n-grams.
     """
-    if language not in language_names():
-        names = ", ".join(language_names())
-        raise UsageError(f"expected one of {names}, got {language!r}; choose best-path")
-    content = loads_json((_FOLDER / f"{language}.json").read_text(encoding="utf-8"))
-    return model_of_content(content, symbols, language)
+    return model_of_content(loads_json(language_text(language)), symbols, language)
 
 
 def model_of_content(content: Any, symbols: tuple[str, ...], language: str) -> PhonemeModel:

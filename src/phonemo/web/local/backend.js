@@ -9,7 +9,7 @@ import { engine } from "./engine.js";
 import { exactSamples } from "./exactsamples.js";
 import { playableFormats } from "./formats.js";
 import { startOffline } from "./offline.js";
-import { siteCard } from "./sitecard.js";
+import { languageFile, siteCard } from "./sitecard.js";
 import { initStatus } from "./status.js";
 import { LocalStream } from "./stream.js";
 import { summarize } from "./summary.js";
@@ -63,7 +63,8 @@ async function recognize(blob, name, handlers = {}, choices = {}) {
   const channels = await cancellable(channelsOf(blob), handlers.signal);
   const decode = secondsSince(decoding);
   handlers.onSent?.();
-  const request = { model, ...channels, choice: choices.channels ?? "mix", profile: profileOf(choices.profile) };
+  const language = languageFile(await siteCard(), model, choices.decoding);
+  const request = { model, ...channels, choice: choices.channels ?? "mix", profile: profileOf(choices.profile), language };
   const buffers = channels.channels.map((samples) => samples.buffer);
   const prediction = await cancellable(engine.call("predict", request, buffers), handlers.signal, () => engine.stop());
   const timings = { ...prediction.timings, decode, total: secondsSince(started) };

@@ -1,6 +1,6 @@
 /** Runs in the worker: the live session, one at a time. */
 
-import { recognizerOf } from "./modelfiles.js";
+import { recognizerFor } from "./languages.js";
 
 /** @type {any} */
 let stream = null;
@@ -10,9 +10,9 @@ class LostError extends Error {
   key = "live.lost";
 }
 
-/** @param {{model: string, rate: number, profile: object | null, adapt: boolean}} request */
-export async function openStream({ model, rate, profile, adapt }) {
-  const recognizer = await recognizerOf(model).withProfile(profile);
+/** @param {{model: string, rate: number, profile: object | null, adapt: boolean, language: {path: string} | null}} request */
+export async function openStream({ model, rate, profile, adapt, language }) {
+  const recognizer = await (await recognizerFor(model, language)).withProfile(profile);
   stream = recognizer.stream(rate, { phonemes: true, adapt });
   return { window_seconds: recognizer.windowSeconds, hop_seconds: recognizer.windowSeconds / 2 };
 }

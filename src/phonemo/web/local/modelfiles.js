@@ -7,6 +7,8 @@ const GZIP = [0x1f, 0x8b];
 
 /** @type {Map<string, any>} */
 const recognizers = new Map();
+/** Address of the site. */
+let base = "";
 
 /** A failure whose message the page translates. */
 class FetchError extends Error {
@@ -16,9 +18,15 @@ class FetchError extends Error {
 /** @param {string} model */
 export const recognizerOf = (model) => recognizers.get(model);
 
+/** @param {{path: string}} file of the site */
+export async function fetchedJson(file) {
+  return JSON.parse(new TextDecoder().decode(await read(base, file)));
+}
+
 /** @param {{base: string, engine: Record<string, any>, model: any}} request */
-export async function loadModel({ base, engine, model }) {
+export async function loadModel({ base: address, engine, model }) {
   if (recognizers.has(model.id)) return;
+  base = address;
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary ??= await read(base, engine.wasm);
   const contents = await readAll(base, model.files);

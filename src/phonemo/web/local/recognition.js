@@ -1,6 +1,7 @@
 /** Runs in the worker: predictions of decoded recordings, and profiles of several. */
 
 import { combineChannels, mixOf, onChannel } from "./channelmix.js";
+import { recognizerFor } from "./languages.js";
 import { recognizerOf } from "./modelfiles.js";
 
 /** @typedef {{rate: number, channels: Float32Array[]}} Decoded */
@@ -14,10 +15,10 @@ class RequestError extends Error {
   }
 }
 
-/** @param {Decoded & {model: string, choice: string, profile: object | null}} request */
-export async function predict({ model, rate, channels, choice, profile }) {
+/** @param {Decoded & {model: string, choice: string, profile: object | null, language: {path: string} | null}} request */
+export async function predict({ model, rate, channels, choice, profile, language }) {
   const started = performance.now();
-  const recognizer = recognizerOf(model);
+  const recognizer = await recognizerFor(model, language);
   const options = { phonemes: true, timeline: true, ...(profile ? { profile } : {}) };
   const recognize = (/** @type {Float32Array} */ samples) => recognizer.predict(samples, rate, options);
   const prediction = await predictChoice(channels, choice, recognize, recognizer.card.abstain_below);

@@ -6,9 +6,9 @@ import { LocalizedError } from "../problems.js";
 /**
  * @typedef {{path: string, bytes: number, sha256: string}} SiteFile `bytes` and `sha256` of what is sent
  * @typedef {{id: string, licence: string, default?: boolean, profiles: boolean, window_seconds: number,
- *   labels: string[], files: Record<string, SiteFile>}} SiteModel
+ *   labels: string[], decodings: string[], files: Record<string, SiteFile>}} SiteModel
  * @typedef {{version: string, build: string, engine: Record<string, SiteFile>, models: SiteModel[],
- *   limits: Record<string, number>}} SiteCard
+ *   languages: Record<string, SiteFile>, limits: Record<string, number>}} SiteCard
  */
 
 /** @type {Promise<SiteCard> | null} */
@@ -19,6 +19,17 @@ export function siteCard() {
   card ??= load();
   card.catch(() => (card = null));
   return card;
+}
+
+/**
+ * The file of a spoken language's phoneme statistics; null where the model does not know it.
+ * @param {SiteCard} site
+ * @param {string} model
+ * @param {string | undefined} language
+ */
+export function languageFile({ models, languages }, model, language) {
+  const isKnown = language && models.find(({ id }) => id === model)?.decodings.includes(language);
+  return isKnown ? languages[language] : null;
 }
 
 async function load() {

@@ -4,7 +4,7 @@ import { parsePrediction, parseSegment } from "../answers.js";
 import { LocalizedError } from "../problems.js";
 import { session } from "../session.js";
 import { engine } from "./engine.js";
-import { siteCard } from "./sitecard.js";
+import { languageFile, siteCard } from "./sitecard.js";
 import { summarize } from "./summary.js";
 
 const FULL_SCALE = 32_768;
@@ -68,13 +68,15 @@ export class LocalStream {
   }
 
   /** @param {import("../types.js").StreamOptions} options */
-  async #open({ profile, adapt }) {
+  async #open({ profile, adapt, decoding }) {
     const card = await siteCard();
     const { id } = card.models.find((model) => model.id === session.model) ?? card.models[0];
     this.#model = id;
     await engine.ready(id);
     const applied = profile?.text ? JSON.parse(profile.text) : null;
-    this.handlers.onReady(await engine.call("openStream", { model: id, rate: this.rate, profile: applied, adapt }));
+    const language = languageFile(card, id, decoding);
+    const request = { model: id, rate: this.rate, profile: applied, adapt, language };
+    this.handlers.onReady(await engine.call("openStream", request));
   }
 
   async #finish() {
