@@ -24,9 +24,7 @@ def choose(page, value):
     """Choose a language, and wait for the new answer."""
     with page.expect_response("**/v1/audio/emotions"):
         page.get_by_test_id("speech-select").select_option(value)
-    page.wait_for_function(
-        "() => !document.querySelector('[data-testid=speech-select]').disabled"
-    )
+    page.wait_for_function("() => !document.querySelector('[data-testid=speech-select]').disabled")
 
 
 def test_a_chosen_language_changes_the_phonemes_and_not_the_emotion(page, voice):
