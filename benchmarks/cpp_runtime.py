@@ -1,9 +1,10 @@
 """The C++ command against Python: labels, scores, phoneme spans, size, time to the first answer.
 
-    make cpp && python benchmarks/cpp_runtime.py [CLIPS] [ROUNDS]         default: 200, 10
+    make cpp && python benchmarks/cpp_runtime.py [CLIPS] [ROUNDS] [DECODING]   default: 200, 10
 
 Clips of three corpora are decoded by Python to WAV files of 16 kHz, and some of them to 44.1 or
 48 kHz too, to compare the two resamplers. Both recognize the files with the shipped model.
+DECODING of phonemes is best-path, beam-search or english.
 Times are those of new processes in turn, on one 3 s recording; processor seconds are given too,
 since they depend less on what else runs.
 """
@@ -27,7 +28,9 @@ from measuring import interleaved, machine, ratio, real_clips
 
 from phonemo.audio import RATE
 
-COMMAND = Path(__file__).resolve().parents[1] / "build" / "cpp" / "phonemo-cpp"
+REPOSITORY = Path(__file__).resolve().parents[1]
+COMMAND = REPOSITORY / "build" / "cpp" / "phonemo-cpp"
+LANGUAGES = REPOSITORY / "src" / "phonemo" / "runtime" / "phonemes"
 RATES = (44_100, 48_000)
 #: One clip of so many is resampled, too.
 RESAMPLED = 4
@@ -36,7 +39,7 @@ FRAME_SECONDS = 0.02
 Row = dict[str, Any]
 
 
-def main(clips: int, rounds: int) -> int:
+def main(clips: int, rounds: int, *decoding: str) -> int:
     """Print all measures; return the exit status."""
     if not COMMAND.exists():
         print(f"skipped: needs {COMMAND.name}; run make cpp")
@@ -49,9 +52,11 @@ def main(clips: int, rounds: int) -> int:
         }
         print(f"{machine()}, load {os.getloadavg()[0]:.1f}")
         for group, waves in groups.items():
-            expected = rows_of(python("--jobs", "1", "-q", "--phonemes", *waves))
+            chosen = [f"--decoding={name}" for name in decoding]
+            expected = rows_of(python("--jobs", "1", "-q", "--phonemes", *chosen, *waves))
             print(f"{len(waves)} clips of three corpora, {group}")
-            for options in ((), ("--fast-start",)):
+            known = [f"--decoding={place_of(name)}" for name in decoding]
+            for options in (known, [*known, "--fast-start"]):
                 rows = rows_of([str(COMMAND), "--phonemes", *options, *waves])
                 report_rows(" ".join(("phonemo-cpp", *options)), rows, expected)
         print(f"  size of {COMMAND.name}: {COMMAND.stat().st_size / 2**20:.2f} MB")
@@ -59,6 +64,12 @@ def main(clips: int, rounds: int) -> int:
         soundfile.write(wave, real_clips(3, 3.0)[0], RATE)
         report_times(wave, rounds)
     return 0
+
+
+def place_of(decoding: str) -> str:
+    """A decoding for the C++ command, which takes a language by its file."""
+    language = LANGUAGES / f"{decoding}.json"
+    return str(language) if language.exists() else decoding
 
 
 def write_waves(folder: Path, clips: list[np.ndarray], rates: tuple[int, ...]) -> list[str]:
@@ -149,4 +160,4 @@ def timed_run(name: str, command: list[str], used: dict[str, list[float]]) -> Ca
 
 if __name__ == "__main__":
     numbers = [int(word) for word in sys.argv[1:3]]
-    sys.exit(main(*numbers, *(200, 10)[len(numbers) :]))
+    sys.exit(main(*numbers, *(200, 10)[len(numbers) :], *sys.argv[3:4]))

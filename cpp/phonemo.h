@@ -26,7 +26,7 @@ class Error : public std::runtime_error {
   Error(std::string code, const std::string& message);
   // Of a recording: missing_file, unsupported_audio, empty_audio, too_short, audio_too_long,
   // audio_too_large, invalid_audio, invalid_channel. Of anything else, Python's class:
-  // CheckpointError, ModelError, UsageError, LabelError.
+  // CheckpointError, ModelError, UsageError, LabelError, PhonemeError.
   const std::string& code() const { return code_; }
   // The exit status of a command: 2 for wrong usage, else 1.
   int exit_code() const;
@@ -142,6 +142,10 @@ class Recognizer {
   Recognizer with_profile(const std::string& path) const;
   // The same for the content of a profile file.
   Recognizer with_profile_text(const std::string& json) const;
+  // A recognizer that decodes phonemes in another way and shares the network: best-path, beam-search,
+  // language-model (that of the bundle), or the path of a language's file, which ends in .json. The
+  // default is the bundle's language model, or the best path for a bundle without one.
+  Recognizer with_decoding(const std::string& decoding) const;
 
   const std::vector<std::string>& labels() const;
   // Phoneme symbols, the blank first; empty for a model without a phoneme head.

@@ -13,7 +13,7 @@ namespace phonemo {
 namespace {
 
 constexpr std::uint64_t kMostCardBytes = 1U << 22, kMostModelBytes = 1ULL << 31;
-constexpr std::uint64_t kMostAdaptationBytes = 1U << 26;
+constexpr std::uint64_t kMostAdaptationBytes = 1U << 26, kMostDecoderBytes = 1U << 26;
 
 [[noreturn]] void fail_bundle(const std::string& message) { throw Error("CheckpointError", message); }
 
@@ -96,6 +96,9 @@ Bundle open_bundle(const std::string& folder) {
   }
   if (!card.adaptation_sha256.empty()) {
     bundle.adaptation = read_verified(place + "adaptation.npz", card.adaptation_sha256, kMostAdaptationBytes);
+  }
+  if (!card.decoder_sha256.empty()) {
+    bundle.decoder = read_verified(place + "phonemes.npz", card.decoder_sha256, kMostDecoderBytes);
   }
   bundle.model = read_verified(place_of_model(folder, card.network), card.sha256, kMostModelBytes);
   return bundle;

@@ -35,7 +35,7 @@ struct Card {
 struct Bundle {
   std::string folder;
   Card card;
-  std::string model, head, adaptation;  // contents; empty where there is none
+  std::string model, head, adaptation, decoder;  // contents; empty where there is none
 };
 
 // Read and check a bundle; CheckpointError where a part is missing, malformed or changed.

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ constexpr const char* kHelp =
     "\n"
     "  --model FOLDER       bundle to use (default: that of the build)\n"
     "  --phonemes           add the time of each phoneme and its contribution to the emotion\n"
+    "  --decoding NAME|FILE phonemes by best-path, beam-search, language-model or the .json FILE of a language\n"
     "  --timeline           emotions over time for short recordings too\n"
     "  --profile FILE       apply a profile of phonemo adapt\n"
     "  --labels A,B         choose only among these emotions\n"
@@ -40,6 +42,7 @@ constexpr const char* kHelp =
 struct Arguments {
   std::vector<std::string> files;
   std::string model = PHONEMO_MODEL, profile;
+  std::optional<std::string> decoding;
   std::vector<std::string> labels;
   int top = 0, stream_rate = 0;
   bool adapt = false, is_done = false;
@@ -90,6 +93,7 @@ std::vector<std::string> names_of(const std::string& text) {
 bool set_option(Arguments& all, const std::string& option, const std::string& value) {
   if (option == "--model") return all.model = value, true;
   if (option == "--profile") return all.profile = value, true;
+  if (option == "--decoding") return all.decoding = value, true;
   if (option == "--labels") return all.labels = names_of(value), true;
   if (option == "--top-k") return all.top = whole_number(option, value, 1, 1000), true;
   if (option == "--threshold") return all.load.threshold = threshold_of(value), true;
@@ -161,9 +165,9 @@ std::string row_of(const std::string& file, const std::string& rest) {
 }
 
 std::string error_row(const std::string& file, const phonemo::Error& error) {
-  static const std::vector<std::string> kClasses = {"CheckpointError", "ModelError", "UsageError", "LabelError"};
+  constexpr const char* kClasses[] = {"CheckpointError", "ModelError", "UsageError", "LabelError", "PhonemeError"};
   bool is_class = false;
-  for (const std::string& name : kClasses) is_class = is_class || name == error.code();
+  for (const char* name : kClasses) is_class = is_class || name == error.code();
   std::string object = "{\"error\": ";
   phonemo::append_json_string(object, error.what());
   object += ", \"code\": ";
@@ -220,6 +224,7 @@ int run(const std::vector<std::string>& words) {
   check(all);
   phonemo::Recognizer recognizer = phonemo::Recognizer::load(all.model, all.load);
   if (!all.profile.empty()) recognizer = recognizer.with_profile(all.profile);
+  if (all.decoding) recognizer = recognizer.with_decoding(*all.decoding);
   return all.stream_rate > 0 ? run_stream(recognizer, all) : run_files(recognizer, all);
 }
 

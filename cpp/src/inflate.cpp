@@ -138,7 +138,8 @@ class Inflater {
       if (value > 285) fail("an unknown length");
       const int place = value - 257;
       const int extra = place < 8 || place == 28 ? 0 : (place - 4) / 4;
-      copy(kLengths[place] + bits(extra), distance(distances));
+      const int length = kLengths[place] + bits(extra);  // before the distance's bits
+      copy(length, distance(distances));
     }
   }
 

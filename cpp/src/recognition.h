@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../phonemo.h"
+#include "decoder.h"
 #include "dimensions.h"
 #include "network.h"
 #include "statistics.h"
@@ -26,6 +27,7 @@ struct Recognizer::State {
   std::shared_ptr<const Network> network;
   DimensionReader dimensions;
   double threshold = 0;
+  PhonemeDecoder decoder;
   std::optional<ProfileMark> applied;
   std::optional<Statistics> source;  // of the applied profile, shrunk
   std::optional<Affine> affine;

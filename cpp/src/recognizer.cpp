@@ -14,6 +14,20 @@
 #endif
 
 namespace phonemo {
+namespace {
+
+// The decoder with the bundle's own language model; a network without phonemes uses none.
+PhonemeDecoder decoder_of(const std::string& packed, const Network& network) {
+  const Card& card = network.card();
+  if (card.decoder_sha256.empty() || card.symbols.empty()) return PhonemeDecoder();
+  try {
+    return PhonemeDecoder(std::make_shared<PhonemeModel>(unpacked_model(packed, card.symbols.size())));
+  } catch (const Error& error) {
+    throw Error(error.code(), network.folder() + ": " + error.what());
+  }
+}
+
+}  // namespace
 
 const char* version() { return PHONEMO_VERSION; }
 
@@ -25,15 +39,12 @@ Recognizer Recognizer::load(const std::string& folder, const LoadOptions& option
     throw Error("UsageError", "expected a threshold from 0 to 1, got " + short_number(*options.threshold));
   }
   Bundle bundle = open_bundle(folder);
-  if (!bundle.card.decoder_sha256.empty()) {
-    throw Error("CheckpointError", folder + ": expected a bundle without a phoneme language model, got "
-                                            "phonemes.npz, which C++ does not read; export it without --decoder");
-  }
   const DimensionReader dimensions(bundle.card.labels, bundle.card.dimensions);
   const double threshold = options.threshold.value_or(bundle.card.abstain_below);
+  const std::string packed = std::move(bundle.decoder);
   auto network = std::make_shared<Network>(std::move(bundle), Library::get(options.onnxruntime), options.threads,
                                            !options.fast_start);
-  return Recognizer(std::make_shared<State>(State{network, dimensions, threshold, {}, {}, {}}));
+  return Recognizer(std::make_shared<State>(State{network, dimensions, threshold, decoder_of(packed, *network), {}, {}, {}}));
 }
 
 Prediction Recognizer::predict_file(const std::string& path, const PredictOptions& options) const {
@@ -65,6 +76,12 @@ Recognizer Recognizer::with_profile_text(const std::string& json) const {
   return Recognizer(state_->with_statistics(shrink_towards(profile.statistics(), reference), profile.mark()));
 }
 
+Recognizer Recognizer::with_decoding(const std::string& decoding) const {
+  auto other = std::make_shared<State>(*state_);
+  other->decoder = state_->decoder.chosen(decoding, state_->card().symbols);
+  return Recognizer(std::move(other));
+}
+
 const std::vector<std::string>& Recognizer::labels() const { return state_->card().labels; }
 
 const std::vector<std::string>& Recognizer::symbols() const { return state_->card().symbols; }
@@ -94,7 +111,7 @@ ClipScores Recognizer::State::recognize(const std::vector<float>& samples, bool 
   ClipScores found;
   found.row = softmax(logits.emotions, card().temperature);
   if (!card().symbols.empty()) {
-    const auto timed = time_phonemes(decode_phonemes(logits.posteriors), logits.posteriors, card().grid,
+    const auto timed = time_phonemes(decoder.decode(logits.posteriors), logits.posteriors, card().grid,
                                      static_cast<std::int64_t>(samples.size()));
     found.spans = spans_of(timed, card().symbols);
     if (shares) network->add_shares(*found.spans, logits, mapped);

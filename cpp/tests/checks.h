@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "alignment.h"
 #include "calibration.h"
 #include "json.h"
 
@@ -50,6 +51,9 @@ std::vector<std::string> texts_of(const Json& list);
 // The samples of a recording in signals.json.
 std::vector<float> signal(const Checks& checks, const std::string& name);
 
+// Phonemes with their frames, each [symbol, first frame, last frame, confidence].
+void check_aligned(Checks& checks, const std::vector<phonemo::AlignedPhoneme>& found, const Json& expected);
+
 // Each compares one file.
 void check_signals(Checks& checks);
 void check_levels(Checks& checks);
@@ -57,6 +61,7 @@ void check_vad(Checks& checks);
 void check_windows(Checks& checks);
 void check_timeline(Checks& checks);
 void check_alignment(Checks& checks);
+void check_decoding(Checks& checks);
 void check_attribution(Checks& checks);
 void check_calibration(Checks& checks);
 void check_adaptation(Checks& checks);

@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "../phonemo.h"
+#include "beam_search.h"
 #include "bundle.h"
 #include "json.h"
+#include "language_model.h"
 #include "npz.h"
 #include "profile.h"
 #include "statistics.h"
@@ -67,6 +69,18 @@ void read_card(const std::string& data) { phonemo::parse_card(data, "fuzz"); }
 
 void read_profile(const std::string& data) { phonemo::Profile::parse(data, "fuzz").mark(); }
 
+// Decode frames in which all symbols compete, with any settings that were accepted.
+void decode(const phonemo::PhonemeModel& model) {
+  const phonemo::Posteriors posteriors(6, phonemo::log_softmax(phonemo::Row{0.4, 0.2, 0.3, 0.1, 0.5, 0.2}));
+  phonemo::decode_with(posteriors, model);
+}
+
+void read_phonemes(const std::string& data) { decode(phonemo::unpacked_model(data, 6)); }
+
+void read_language(const std::string& data) {
+  decode(phonemo::model_of_content(phonemo::parse_json(data), {"-", "a", "b", "d", "s", "t"}, "fuzz"));
+}
+
 void read_deflated(const std::string& data) { phonemo::inflate(data, 4096); }
 
 struct Reader {
@@ -77,9 +91,9 @@ struct Reader {
 std::vector<Reader> readers_of(const std::string& path) {
   const std::string end = path.substr(path.rfind('.') + 1);
   if (end == "wav") return {{"wav", read_wav}};
-  if (end == "npz") return {{"npz", read_npz}};
+  if (end == "npz") return {{"npz", read_npz}, {"phonemes", read_phonemes}};
   if (end == "deflate") return {{"deflate", read_deflated}};
-  return {{"json", read_json}, {"card", read_card}, {"profile", read_profile}};
+  return {{"json", read_json}, {"card", read_card}, {"profile", read_profile}, {"language", read_language}};
 }
 
 }  // namespace

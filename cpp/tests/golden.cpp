@@ -108,7 +108,7 @@ const std::map<std::string, void (*)(golden::Checks&)> kParts = {
     {"adaptation", golden::check_adaptation},   {"dimensions", golden::check_dimensions},
     {"doubt", golden::check_doubt},             {"resampling", golden::check_resampling},
     {"errors", golden::check_errors},           {"predictions", golden::check_predictions},
-    {"streams", golden::check_streams},
+    {"streams", golden::check_streams},         {"decoding", golden::check_decoding},
 };
 
 }  // namespace

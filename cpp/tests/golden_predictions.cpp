@@ -20,7 +20,9 @@ phonemo::Recognizer recognizer_of(const Checks& checks, const Json& given) {
   phonemo::LoadOptions options;
   options.threads = 1;
   const std::string& name = at(given, "bundle").text;
-  const auto recognizer = phonemo::Recognizer::load(checks.folder() + "/../" + name, options);
+  auto recognizer = phonemo::Recognizer::load(checks.folder() + "/../" + name, options);
+  const Json* decoding = at(given, "options").find("decoding");
+  if (decoding != nullptr) recognizer = recognizer.with_decoding(decoding->text);
   if (!has(given, "profile")) return recognizer;
   static const Json all = checks.read("predictions");
   const Json& profile = at(at(all, "profiles"), name.c_str());

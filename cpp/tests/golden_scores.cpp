@@ -70,15 +70,6 @@ std::vector<Row> timed_rows(const std::vector<phonemo::TimedPhoneme>& timed) {
   return rows;
 }
 
-void check_aligned(Checks& checks, const std::vector<phonemo::AlignedPhoneme>& found, const Json& expected) {
-  checks.same(static_cast<long long>(found.size()), static_cast<long long>(expected.items.size()), "phonemes");
-  for (std::size_t one = 0; one < std::min(found.size(), expected.items.size()); ++one) {
-    const Row row = {static_cast<double>(found[one].symbol), static_cast<double>(found[one].first),
-                     static_cast<double>(found[one].last), found[one].confidence};
-    checks.near(row, expected.items[one], kClose, "phoneme");
-  }
-}
-
 phonemo::Reference reference_of(const Json& given) {
   phonemo::Reference reference;
   reference.centre = row_of(at(given, "centre"));
@@ -135,6 +126,15 @@ std::string text_of(const Json& value) {
 }
 
 }  // namespace
+
+void check_aligned(Checks& checks, const std::vector<phonemo::AlignedPhoneme>& found, const Json& expected) {
+  checks.same(static_cast<long long>(found.size()), static_cast<long long>(expected.items.size()), "phonemes");
+  for (std::size_t one = 0; one < std::min(found.size(), expected.items.size()); ++one) {
+    const Row row = {static_cast<double>(found[one].symbol), static_cast<double>(found[one].first),
+                     static_cast<double>(found[one].last), found[one].confidence};
+    checks.near(row, expected.items[one], kClose, "phoneme");
+  }
+}
 
 void check_timeline(Checks& checks) {
   for (const Json& given : checks.read("timeline").items) {

@@ -26,7 +26,10 @@ PROGRAMS = {
     "phonemo-cpp": ("src/command.cpp",),
     "phonemo-golden": tuple(
         f"tests/{name}.cpp"
-        for name in ("golden", "golden_signals", "golden_scores", "golden_predictions")
+        for name in (
+            *("golden", "golden_signals", "golden_scores", "golden_decoding"),
+            "golden_predictions",
+        )
     ),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,18 @@ import pytest
 import soundfile
 
 from phonemo.cli.output import row_of
+from phonemo.errors import CheckpointError
+from phonemo.runtime.bundle import open_bundle, write_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.phonemes.language_model import (
+    DecoderSettings,
+    PhonemeModel,
+    count_phonemes,
+)
+from phonemo.runtime.phonemes.languages import language_content, model_of_content
 from tests.cpp.compiled import run
 from tests.golden.runtime_signals import SIGNALS
-from tests.tiny_bundle import ADAPTABLE, BUNDLE, SHARED
+from tests.tiny_bundle import ADAPTABLE, BUNDLE, SHARED, with_language_model
 
 #: Subtypes of libsndfile, with rate and channels.
 FORMATS = [
@@ -119,6 +128,163 @@ def test_channels_that_cancel_each_other_are_noticed(tmp_path: Path) -> None:
     _, (row,) = _rows("--model", BUNDLE, path)
     assert "opposite_phase" in row["warnings"]
     _assert_alike(row, row_of(str(path), OnnxRecognizer.load(BUNDLE).predict(path), spans=False))
+
+
+def _symbols() -> tuple[str, ...]:
+    return OnnxRecognizer.load(BUNDLE).phoneme_decoder.symbols
+
+
+def _counted(order: int = 3) -> PhonemeModel:
+    strings = [[1, 2, 3, 1], [2, 3, 1, 2], [3, 1, 2]]
+    return count_phonemes(strings, len(_symbols()), order, DecoderSettings(weight=0.5, bonus=1.0))
+
+
+def _with_language(path: Path, order: int) -> OnnxRecognizer:
+    """Write a language's file for tiny-bundle; return its recognizer with that language."""
+    content = language_content(_counted(order), _symbols(), "tests")
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    recognizer = OnnxRecognizer.load(BUNDLE)
+    model = model_of_content(content, _symbols(), path.name)
+    recognizer.phoneme_decoder = replace(recognizer.phoneme_decoder, model=model)
+    return recognizer
+
+
+def _row(recognizer: OnnxRecognizer, path: Path) -> dict[str, Any]:
+    return row_of(str(path), recognizer.predict(path, shares=True), spans=True)
+
+
+def test_a_beam_search_gives_the_row_of_python(tmp_path: Path) -> None:
+    path = tmp_path / "my.wav"
+    soundfile.write(path, _speech(), 16_000)
+    recognizer = OnnxRecognizer.load(BUNDLE)
+    _, (row,) = _rows("--model", BUNDLE, "--phonemes", "--decoding", "beam-search", path)
+    _assert_alike(row, _row(recognizer.with_phonemes("beam-search"), path))
+    assert row["phonemes"] != _row(recognizer, path)["phonemes"]
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_file_of_a_language_gives_the_row_of_python(tmp_path: Path, order: int) -> None:
+    path, language = tmp_path / "my.wav", tmp_path / "my.json"
+    soundfile.write(path, _speech(), 16_000)
+    recognizer = _with_language(language, order)
+    _, (row,) = _rows("--model", BUNDLE, "--phonemes", "--decoding", language, path)
+    _assert_alike(row, _row(recognizer, path))
+    assert row["phonemes"] != _row(recognizer.with_phonemes("beam-search"), path)["phonemes"]
+
+
+def test_a_stream_is_decoded_with_the_file_of_a_language(tmp_path: Path) -> None:
+    path, pcm, language = tmp_path / "my.wav", tmp_path / "my.raw", tmp_path / "my.json"
+    soundfile.write(path, _speech(), 16_000)
+    pcm.write_bytes(soundfile.read(path, dtype="int16")[0].astype("<i2").tobytes())
+    recognizer = _with_language(language, 3)
+    options = ("--model", BUNDLE, "--stream", "16000", "--decoding", language)
+    with open(pcm, "rb") as samples:
+        finished = run("phonemo-cpp", *options, stdin=samples)
+    final = json.loads(finished.stdout.splitlines()[-1])["prediction"]
+    assert final["phonemes"] == _row(recognizer, path)["phonemes"]
+
+
+@pytest.mark.parametrize("decoding", [None, "best-path", "beam-search", "language-model"])
+def test_a_bundle_with_a_language_model_gives_the_row_of_python(
+    tmp_path: Path, decoding: str | None
+) -> None:
+    path, folder = tmp_path / "my.wav", tmp_path / "bundle"
+    soundfile.write(path, _speech(), 16_000)
+    with_language_model(folder, open_bundle(BUNDLE), _counted())
+    options = () if decoding is None else (f"--decoding={decoding}",)
+    _, (row,) = _rows("--model", folder, "--phonemes", *options, path)
+    _assert_alike(row, _row(OnnxRecognizer.load(folder).with_phonemes(decoding), path))
+
+
+def test_another_bundle_s_language_model_is_refused_as_in_python(tmp_path: Path) -> None:
+    bundle = open_bundle(BUNDLE)
+    says = bundle.card.model_dump(exclude={"sha256"})
+    broken, other, changed = (tmp_path / name for name in ("broken", "other", "changed"))
+    write_bundle(broken, bundle.model, says, bundle.head, bundle.adaptation, b"no archive")
+    with_language_model(other, bundle, count_phonemes([[1, 2]], 200))
+    with_language_model(changed, bundle, _counted())
+    with open(changed / "phonemes.npz", "ab") as model:
+        model.write(b"x")
+    for folder, reason in (
+        (broken, "expected n-gram counts"),
+        (other, "symbols as in the card, got 200"),
+        (changed, "expected SHA-256"),
+    ):
+        finished = run("phonemo-cpp", "--model", folder, "my.wav")
+        with pytest.raises(CheckpointError, match=reason) as caught:
+            OnnxRecognizer.load(folder)
+        assert finished.returncode == 1
+        assert finished.stderr == f"phonemo-cpp: {caught.value}\n"
+
+
+#: Content of the file my.json, or its name -> a part of the error.
+_LANGUAGES = {
+    "{": "my.json: expected JSON",
+    "[]": "my.json: expected n-grams of 2 or 3 phonemes",
+    '{"settings": {"weight": 1, "bonus": 1, "beam": 8}, "ngrams": {"x y": 1}}': "without x, y;",
+}
+
+
+@pytest.mark.parametrize("content", _LANGUAGES)
+def test_the_file_of_no_language_is_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "my.json"
+    path.write_text(content, encoding="utf-8")
+    _assert_wrong_usage(_LANGUAGES[content], "--model", BUNDLE, "--decoding", path, "my.wav")
+
+
+@pytest.mark.parametrize(
+    ("decoding", "reason"),
+    [
+        (
+            "language-model",
+            "expected a bundle with a phoneme language model, got one without; export it with "
+            "--decoder, or choose another decoding",
+        ),
+        ("english", "language's file (.json), got 'english'; choose one"),
+        ("", "language's file (.json), got ''; choose one"),
+        ("none.json", "none.json: cannot be read (no such file or directory)"),
+        ("/dev/null/.json", "cannot be read (not a directory)"),
+    ],
+)
+def test_an_unknown_decoding_is_one_line(decoding: str, reason: str) -> None:
+    _assert_wrong_usage(reason, "--model", BUNDLE, "--decoding", decoding, "my.wav")
+
+
+def test_a_folder_is_no_language(tmp_path: Path) -> None:
+    path = tmp_path / "my.json"
+    path.mkdir()
+    reason = "my.json: expected a regular file"
+    _assert_wrong_usage(reason, "--model", BUNDLE, "--decoding", path, "my.wav")
+
+
+def test_a_model_without_phonemes_has_the_best_path_only(tmp_path: Path) -> None:
+    path, folder = tmp_path / "my.wav", tmp_path / "bundle"
+    soundfile.write(path, _speech(), 16_000)
+    _write_without_phonemes(folder)
+    _, (row,) = _rows("--model", folder, "--decoding", "best-path", path)
+    _assert_alike(row, row_of(str(path), OnnxRecognizer.load(folder).predict(path), spans=False))
+    for name in ("beam-search", "my.json"):
+        reason = f"decoding: {name} needs phonemes, and this model has none; open another one"
+        _assert_wrong_usage(reason, "--model", folder, "--decoding", name, path)
+
+
+def _write_without_phonemes(folder: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    bundle = open_bundle(BUNDLE)
+    network = onnx.load_from_string(bundle.model)
+    kept = [output for output in network.graph.output if output.name != "phoneme_logits"]
+    del network.graph.output[:]
+    network.graph.output.extend(kept)
+    says = bundle.card.model_dump(exclude={"sha256", "head_sha256"}) | {"inventory": None}
+    write_bundle(folder, network.SerializeToString(), says)
+
+
+def _assert_wrong_usage(reason: str, *words: Any) -> None:
+    finished = run("phonemo-cpp", *words)
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert reason in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
 
 
 def test_a_stream_prints_events_and_the_prediction(tmp_path: Path) -> None:
