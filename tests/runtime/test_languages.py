@@ -142,6 +142,7 @@ def test_the_decodings_of_a_model_are_those_that_it_accepts():
     assert PhonemeDecoder(SYMBOLS).decodings == ("best-path", "beam-search", "english")
     assert PhonemeDecoder(("-", "a", "b")).decodings == ("best-path", "beam-search")
     assert PhonemeDecoder().decodings == ()
+    assert PhonemeDecoder(tuple(map(str, range(300)))).decodings == ("best-path",)
     own = PhonemeDecoder(("-", "a", "b"), uniform_model(3))
     assert own.decodings == ("best-path", "beam-search", "language-model")
 

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.errors import CheckpointError, PhonemeError
+from phonemo.errors import CheckpointError, PhonemeError, UsageError
 from phonemo.files import read_npz
 
 Floats = npt.NDArray[np.float32]
@@ -137,6 +137,14 @@ def count_phonemes(
     )
 
 
+def check_size(symbols: int) -> None:
+    """Raise UsageError for an inventory that no language model can have."""
+    if symbols > MOST_SYMBOLS:
+        raise UsageError(
+            f"expected a model of at most {MOST_SYMBOLS} symbols, got {symbols}; choose best-path"
+        )
+
+
 @lru_cache(maxsize=8)
 def uniform_model(symbols: int) -> PhonemeModel:
     """A model without knowledge: the beam search then only adds up the paths of each string.
@@ -145,8 +153,9 @@ def uniform_model(symbols: int) -> PhonemeModel:
         symbols: size of the inventory, blank included.
 
     Raises:
-        PhonemeError: more symbols than a model may have.
+        UsageError: more symbols than a model may have.
     """
+    check_size(symbols)
     nothing = np.zeros((0, min(ORDERS)), np.uint8), np.zeros(0, np.uint32)
     return PhonemeModel(symbols, *nothing, settings=DecoderSettings(weight=0.0, bonus=0.0))
 

@@ -20,10 +20,10 @@ from phonemo.files import loads_json
 from phonemo.runtime.phonemes.language_model import (
     MOST_BEAM,
     MOST_COUNT,
-    MOST_SYMBOLS,
     ORDERS,
     DecoderSettings,
     PhonemeModel,
+    check_size,
 )
 
 #: The start and the end of an utterance, in a file's n-grams.
@@ -77,11 +77,7 @@ def model_of_content(content: Any, symbols: tuple[str, ...], language: str) -> P
         UsageError: another content, an inventory above 255 symbols, or one that lacks phonemes of
             more than 5 % of the n-grams.
     """
-    if len(symbols) > MOST_SYMBOLS:
-        raise UsageError(
-            f"expected a model of at most {MOST_SYMBOLS} symbols, got {len(symbols)}; choose "
-            "best-path"
-        )
+    check_size(len(symbols))
     try:
         known = _Language.model_validate(content)
     except ValidationError as error:
