@@ -26,8 +26,8 @@ std::string read_file(const std::string& path, std::uint64_t most_bytes) {
   }
   if (fault == FileFault::missing) {
     fail_bundle(path + ": cannot be read (" + reason +
-         "); copy the whole folder: bundle.json, model.onnx and, where the card names them, head.onnx "
-         "and adaptation.npz");
+         "); copy the whole folder: bundle.json, model.onnx and, where the card names them, head.onnx, "
+         "adaptation.npz and phonemes.npz");
   }
   if (file.size() > most_bytes) {
     fail_bundle(path + ": expected at most " + std::to_string(most_bytes) + " bytes, got " +

@@ -59,7 +59,8 @@ Counted counted_grams(const Json& content, const std::string& language) {
     if (!count.is_whole || count.whole < 0 || count.whole > kMostGramCount) refuse_content(language);
     counted[gram] = count.whole;
   }
-  if (counted.empty()) refuse_content(language);
+  const auto is_counted = [](const auto& one) { return one.second > 0; };
+  if (std::none_of(counted.begin(), counted.end(), is_counted)) refuse_content(language);
   return counted;
 }
 

@@ -29,7 +29,7 @@ export function readerOf(source: Source, model?: string): Reader {
       throw new PhonemoError(
         "CheckpointError",
         `${place}: cannot be read (${reason}); copy the whole folder: bundle.json, model.onnx and, where the ` +
-          "card names them, head.onnx and adaptation.npz",
+          "card names them, head.onnx, adaptation.npz and phonemes.npz",
         { cause },
       )
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,7 @@ pytestmark = needs_package
 
 #: Limits of the published package, in bytes: packed, unpacked.
 MOST_PACKED, MOST_UNPACKED = 100_000, 350_000
+ENGLISH = PACKAGE.parent / "src" / "phonemo" / "runtime" / "phonemes" / "english.json"
 TSC = MODULES / ".bin" / "tsc"
 
 
@@ -103,6 +105,22 @@ def _npm(cache: Path, *words: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@needs_node
+def test_the_language_that_it_exports_decodes(compiled: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "node_modules" / "phonemo"
+    shutil.copytree(compiled, folder / "dist")
+    shutil.copy(PACKAGE / "package.json", folder)
+    shutil.copy(ENGLISH, folder / "dist")
+    script = tmp_path / "main.mjs"
+    script.write_text(
+        'import english from "phonemo/english.json" with { type: "json" }\n'
+        'import { PhonemoError } from "phonemo"\n'
+        "console.log(Object.keys(english).join(), typeof PhonemoError)\n"
+    )
+    done = run_node(str(script))
+    assert (done.stdout, done.returncode) == ("source,settings,ngrams function\n", 0), done.stderr
 
 
 def test_its_spellings_of_emotions_are_those_of_python() -> None:

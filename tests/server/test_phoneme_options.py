@@ -6,10 +6,13 @@ import json
 
 import pytest
 
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.server.api_errors import ApiError
 from phonemo.server.models.phoneme_options import PhonemeRecognizers
+from tests.golden.make_runtime_predictions import profile_of
 from tests.server.asking import FINISH, ask, clip, events, post, stream, wav
 from tests.server.serving import Held, served, settings
+from tests.tiny_bundle import ADAPTABLE
 
 FILE = wav(2)
 
@@ -69,12 +72,29 @@ def test_what_the_model_does_not_support_is_refused(port, name, value):
     assert (refused["type"], refused["error"]["param"]) == ("error", name)
 
 
-def test_a_model_without_phonemes_has_no_options():
+def test_a_model_without_phonemes_decodes_by_the_best_path_only():
     with served(settings(), {"deaf": Held()}) as found:
-        answer = post(found.port, FILE, decoding="best-path")
+        answer = post(found.port, FILE, decoding="beam-search")
         assert answer.told == (400, "invalid_value")
-        assert "recognizes no phonemes" in answer.data["error"]["message"]
-        assert post(found.port, FILE).status == 200
+        assert "this model has none" in answer.data["error"]["message"]
+        assert post(found.port, FILE, decoding="best-path").status == 200
+
+
+@pytest.mark.parametrize("applied", ["profile", "profile_json"])
+def test_a_profile_and_a_decoding_are_both_applied(tmp_path, applied):
+    model = OnnxRecognizer.load(ADAPTABLE, threads=1)
+    profile = profile_of(ADAPTABLE.name)
+    profile.save(tmp_path / "mine.json")
+    chosen = model.with_profile(profile).with_phonemes("beam-search", "waveform").predict(FILE)
+    fields = {"profile": "mine"} if applied == "profile" else {}
+    fields = fields or {"profile_json": (tmp_path / "mine.json").read_text()}
+    fields |= {"decoding": "beam-search", "edges": "waveform", "response_format": "verbose_json"}
+    with served(settings(models=(str(ADAPTABLE),), profiles=str(tmp_path))) as found:
+        answer = post(found.port, FILE, **fields).data
+    expected = chosen.to_dict(spans=True)
+    assert {name: answer[name] for name in ("profile", "scores", "spans")} == {
+        name: expected[name] for name in ("profile", "scores", "spans")
+    }
 
 
 def test_equal_options_share_a_recognizer_and_so_a_batch(recognizer):
@@ -83,6 +103,7 @@ def test_equal_options_share_a_recognizer_and_so_a_batch(recognizer):
     assert options.chosen(recognizer, "beam-search", None) is chosen
     assert options.chosen(recognizer, None, "waveform") is not chosen
     assert options.chosen(recognizer, None, None) is recognizer
+    assert options.chosen(recognizer, None, "posteriors") is recognizer
     assert chosen.graph is recognizer.graph
 
 

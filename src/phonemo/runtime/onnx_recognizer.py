@@ -75,7 +75,7 @@ class OnnxRecognizer(EmotionRecognizer):
         except CheckpointError as error:
             raise CheckpointError(f"{bundle.folder}: {error}") from error
         self.device = self.graph.device
-        self.phoneme_decoder = _decoder_of(bundle)
+        self.phoneme_decoder = decoder_of(bundle)
         self._single = _SingleThreaded(self._bundle, self.reference)
         self._check_sizes(bundle.folder)
         self._check_map_width(bundle.folder)
@@ -325,7 +325,8 @@ def _reopened(
     return recognizer
 
 
-def _decoder_of(bundle: Bundle) -> PhonemeDecoder:
+def decoder_of(bundle: Bundle) -> PhonemeDecoder:
+    """The default decoder of a bundle; CheckpointError for a language model that does not fit."""
     inventory = bundle.card.inventory
     symbols = () if inventory is None else tuple(inventory.symbols)
     if bundle.decoder is None or not symbols:

@@ -9,7 +9,7 @@ from typing import Any
 from phonemo.errors import UsageError, safe_name
 from phonemo.files import dumps_json
 from phonemo.runtime.bundle import ADAPTATION, CARD, DECODER, HEAD, MODEL, Bundle, open_bundle
-from phonemo.runtime.phonemes.decoder import PhonemeDecoder
+from phonemo.runtime.onnx_recognizer import decoder_of
 from phonemo.runtime.phonemes.languages import language_names, language_text
 from phonemo.site.packing import SiteFile, packed
 
@@ -69,18 +69,13 @@ def _entry(bundle: Bundle, files: dict[str, SiteFile], default: bool) -> dict[st
         "window_seconds": card.window_seconds,
         "abstain_below": card.abstain_below,
         "labels": list(card.labels),
-        "decodings": list(_decoder(bundle).decodings),
+        "decodings": list(decoder_of(bundle).decodings),
         "files": {name: file.to_dict() for name, file in files.items()},
     }
 
 
-def _decoder(bundle: Bundle) -> PhonemeDecoder:
-    inventory = bundle.card.inventory
-    return PhonemeDecoder(() if inventory is None else tuple(inventory.symbols))
-
-
 def language_files() -> dict[str, SiteFile]:
-    """Phoneme statistics by spoken language; a visitor's browser fetches those that are chosen."""
+    """Phoneme statistics by spoken language, which the page can choose."""
     return {
         name: packed(f"languages/{name}.json", language_text(name)) for name in language_names()
     }

@@ -3,7 +3,6 @@
 import { channelName, knownChannels } from "./channels.js";
 import { byId, createElement } from "./dom.js";
 import { t } from "./language.js";
-import { isOpen } from "./queue.js";
 
 /** @typedef {import("./types.js").Job} Job */
 
@@ -47,7 +46,6 @@ export class ChannelChoice {
     const select = byId("channel-select");
     select.replaceChildren(...this.#options());
     select.value = job.channels;
-    select.disabled = isOpen(job);
   }
 
   #options() {

@@ -6,6 +6,7 @@ import { formatLength } from "./format.js";
 import { t } from "./language.js";
 import { LiveView } from "./liveview.js";
 import { openMicrophone } from "./microphone.js";
+import { supportedLanguage } from "./models.js";
 import { LocalizedError } from "./problems.js";
 import { session } from "./session.js";
 import { maxRecordingSeconds, RecordingBuffer } from "./tape.js";
@@ -14,7 +15,7 @@ const FINAL_TIMEOUT_MS = 30_000;
 
 /**
  * @typedef {{prediction: import("./types.js").Prediction, blob: Blob, keptSeconds: number | null,
- *   roundTrip: number | null, profile: import("./types.js").AppliedProfile | null}} LiveResult
+ *   roundTrip: number | null, profile: import("./types.js").AppliedProfile | null, decoding: string}} LiveResult
  */
 
 export class Live {
@@ -93,7 +94,8 @@ export class Live {
     const maxSeconds = maxRecordingSeconds(this.limits(), microphone.rate);
     this.#microphone = microphone;
     this.#buffer = new RecordingBuffer(microphone.rate, maxSeconds);
-    const { profile, decoding } = session;
+    const { profile } = session;
+    const decoding = supportedLanguage(session.decoding);
     const options = { profile, decoding, adapt: this.profiles.adapts };
     const handlers = {
       onReady: (/** @type {any} */ event) => this.view.setWindowSeconds(event.window_seconds),
@@ -101,7 +103,7 @@ export class Live {
       onSegment: (/** @type {any} */ event) => this.view.addSegment(event.segment),
       onFinal: (/** @type {import("./types.js").Prediction} */ prediction, /** @type {object | null} */ adapted) =>
         attempt === this.#attempt &&
-        this.#finish(prediction, adapted ? { text: JSON.stringify(adapted) } : profile),
+        this.#finish(prediction, adapted ? { text: JSON.stringify(adapted) } : profile, decoding),
       onError: (/** @type {Error} */ error) => attempt === this.#attempt && this.#fail(error),
     };
     this.#stream = backend.openStream(microphone.rate, handlers, options);
@@ -126,13 +128,17 @@ export class Live {
     if (this.#buffer.seconds >= this.limits().stream_seconds - 1) this.stop();
   }
 
-  /** @param {import("./types.js").Prediction} prediction @param {import("./types.js").AppliedProfile | null} profile */
-  #finish(prediction, profile) {
+  /**
+   * @param {import("./types.js").Prediction} prediction
+   * @param {import("./types.js").AppliedProfile | null} profile
+   * @param {string} decoding
+   */
+  #finish(prediction, profile, decoding) {
     const buffer = /** @type {RecordingBuffer} */ (this.#buffer);
     const keptSeconds = buffer.keptSeconds < buffer.seconds ? buffer.keptSeconds : null;
     const roundTrip = this.#stoppedAt ? (performance.now() - this.#stoppedAt) / 1000 : null;
     this.#close();
-    this.onDone({ prediction, blob: buffer.wav(), keptSeconds, roundTrip, profile });
+    this.onDone({ prediction, blob: buffer.wav(), keptSeconds, roundTrip, profile, decoding });
   }
 
   /** @param {unknown} error @param {boolean} [rescue] whether the audio so far is recognized as a recording */

@@ -2,7 +2,6 @@
 
 import { parseJson, parsePrediction, parseSegment } from "./answers.js";
 import { endpoint } from "./endpoint.js";
-import { supportedLanguage } from "./models.js";
 import { ApiError, LocalizedError } from "./problems.js";
 import { session } from "./session.js";
 
@@ -125,8 +124,7 @@ function streamUrl(rate, { profile, adapt, decoding }) {
   url.searchParams.set("phonemes", "true");
   if (session.model) url.searchParams.set("model", session.model);
   if (profile?.name) url.searchParams.set("profile", profile.name);
-  const language = supportedLanguage(decoding);
-  if (language) url.searchParams.set("decoding", language);
+  if (decoding) url.searchParams.set("decoding", decoding);
   if (adapt) url.searchParams.set("adapt", "true");
   return url;
 }

@@ -16,6 +16,7 @@ import { initSamples } from "./samples.js";
 import { loadModels, loadServerInfo, renderServer } from "./server.js";
 import { session } from "./session.js";
 import { initSessionExport } from "./sessionexport.js";
+import { initSpeechChoice } from "./speechchoice.js";
 import { initTheme, renderTheme } from "./theme.js";
 import { clearColorCache } from "./tones.js";
 
@@ -89,6 +90,7 @@ initMicrophone();
 initDropzone((files) =>
   recordings.add(files.map((file) => ({ name: file.name, blob: file, origin: "file" }))),
 );
+initSpeechChoice(() => recordings.recognizeSpeech());
 initSamples((name, blob) => recordings.add([{ name, blob, origin: "sample" }]), showError);
 initDownloads(() => recordings.shown);
 initSessionExport(() => recordings.jobs);

@@ -19,8 +19,5 @@ export function setModels(found) {
 export const chosenModel = () =>
   known.find(({ id }) => id === session.model) ?? known.find((model) => model.default) ?? known[0];
 
-/** How a model can decode phonemes. @param {string | undefined} name @returns {string[]} */
-export const decodingsOf = (name) => known.find(({ id }) => id === name)?.decodings ?? [];
-
 /** A spoken language, or "" where the model of the next recording does not know it. @param {string | undefined} language */
 export const supportedLanguage = (language) => (language && chosenModel()?.decodings?.includes(language) ? language : "");

@@ -4,6 +4,7 @@ import { parseJson, parsePrediction } from "./answers.js";
 import { backend } from "./backend.js";
 import { convertToWav } from "./convert.js";
 import { limits } from "./limits.js";
+import { supportedLanguage } from "./models.js";
 import { ApiError, LocalizedError } from "./problems.js";
 import { session } from "./session.js";
 
@@ -44,7 +45,7 @@ export class Queue extends EventTarget {
 
   /** Add a job that already has its prediction. @param {Partial<Job>} item */
   addDone(item) {
-    return this.#append({ ...this.#createJob(item), state: "done", channels: "mix", decoding: "" });
+    return this.#append({ ...this.#createJob(item), state: "done", channels: "mix" });
   }
 
   /** Add a job that is not sent. @param {Partial<Job>} item @param {Error} error */
@@ -61,6 +62,7 @@ export class Queue extends EventTarget {
   /** Recognize a recording again. @param {Job} job @param {{channels?: string, decoding?: string}} choices */
   recognizeAgain(job, choices) {
     Object.assign(job, choices);
+    this.#running.get(job)?.abort(); // it runs again with these choices
     this.retry([job]);
   }
 
@@ -160,8 +162,9 @@ export class Queue extends EventTarget {
     await checkReadable(job.blob);
     if (signal.aborted) throw new LocalizedError("error.aborted");
     const { profile } = session;
-    const { channels, decoding } = job;
-    this.#update(job, { state: "uploading", progress: 0, profile });
+    const { channels } = job;
+    const decoding = supportedLanguage(job.decoding);
+    this.#update(job, { state: "uploading", progress: 0, profile, decoding });
     const handlers = {
       signal,
       onProgress: (/** @type {number} */ progress) => this.#update(job, { progress }),

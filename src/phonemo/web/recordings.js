@@ -21,13 +21,13 @@ import { verdictSentence } from "./verdict.js";
  * @typedef {{name: string, blob: Blob, origin: Job["origin"]}} Item
  */
 
+// What a user may be busy with when a result arrives: it takes no focus then.
+const CHOICES = new Set(["key-input", "channel-select", "speech-select"]);
+
 export class Recordings {
   #queue = new Queue();
   #fileList = new FileList((job) => this.#onChoose(job));
-  #resultView = new ResultView(
-    (job, channels) => this.#onChannels(job, channels),
-    (job, decoding) => this.#onDecoding(job, decoding),
-  );
+  #resultView = new ResultView((job, channels) => this.#onChannels(job, channels));
   #table = new SessionTable(
     () => this.jobs,
     (job) => this.#onChoose(job),
@@ -112,6 +112,14 @@ export class Recordings {
     this.#queue.retry(unauthorized);
   }
 
+  /** Recognize the selected recording again, for the spoken language that was chosen. */
+  recognizeSpeech() {
+    const job = this.#selected;
+    if (!job || job.origin === "live" || !(isOpen(job) || ["done", "failed"].includes(job.state))) return;
+    clearErrors();
+    this.#queue.recognizeAgain(job, { decoding: session.decoding });
+  }
+
   /** Render in the current language. */
   render() {
     this.#fileList.render();
@@ -165,14 +173,6 @@ export class Recordings {
     this.#queue.recognizeAgain(job, { channels });
   }
 
-  /** Used for those that follow, too. @param {Job} job @param {string} decoding */
-  #onDecoding(job, decoding) {
-    clearErrors();
-    session.decoding = decoding;
-    this.#select(job);
-    this.#queue.recognizeAgain(job, { decoding });
-  }
-
   /** @param {Job} job */
   #onChange(job) {
     if (!this.#queue.jobs.includes(job)) return;
@@ -211,7 +211,7 @@ export class Recordings {
     this.#resultView.show(job);
     const prediction = /** @type {import("./types.js").Prediction} */ (job.prediction);
     announce(t("result.announcement", { name: job.name, text: verdictSentence(prediction, job.origin === "sample") }));
-    if (document.activeElement === byId("key-input")) return;
+    if (CHOICES.has(document.activeElement?.id ?? "")) return;
     byId("result-label").focus({ preventScroll: true });
     byId("result").scrollIntoView({ behavior: prefersReducedMotion() ? "auto" : "smooth", block: "start" });
   }

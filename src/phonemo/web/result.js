@@ -8,7 +8,7 @@ import { t } from "./language.js";
 import { renderNotes } from "./notes.js";
 import { Plane } from "./plane.js";
 import { renderScores } from "./scores.js";
-import { SpeechChoice } from "./speechchoice.js";
+import { languageName } from "./speechchoice.js";
 import { renderCallSummary } from "./summaryview.js";
 import { Timeline } from "./timeline.js";
 import { renderVerdict } from "./verdict.js";
@@ -30,14 +30,10 @@ export class ResultView {
     onPlay: ({ start, end }) => this.timeline.play(start, end),
   });
 
-  /**
-   * @param {(job: Job, channels: string) => void} onChannels called when other channels are chosen
-   * @param {(job: Job, decoding: string) => void} onDecoding called when another spoken language is chosen
-   */
-  constructor(onChannels, onDecoding) {
+  /** @param {(job: Job, channels: string) => void} onChannels called when other channels are chosen */
+  constructor(onChannels) {
     this.onChannels = onChannels;
     this.choice = new ChannelChoice(onChannels);
-    this.speech = new SpeechChoice(onDecoding);
   }
 
   get job() {
@@ -56,7 +52,6 @@ export class ResultView {
     this.#prediction = prediction;
     byId("result").hidden = false;
     this.choice.show(job);
-    this.speech.show(job);
     this.#renderSummary(job, prediction);
     this.plane.show(prediction);
     const channels = await this.timeline.show(withoutPhantoms(prediction), job.blob);
@@ -79,14 +74,12 @@ export class ResultView {
   /** Render the state of the job. */
   update() {
     this.choice.render();
-    this.speech.render();
   }
 
   /** Render in the current language. */
   render() {
     if (this.#job && this.#prediction) this.#renderSummary(this.#job, this.#prediction);
     this.choice.render();
-    this.speech.render();
     this.timeline.render();
     this.plane.render();
   }
@@ -101,7 +94,8 @@ export class ResultView {
     byId("scores-title").textContent = t(isSplit(prediction) ? "scores.mean" : "scores");
     const jump = (/** @type {number} */ start, /** @type {number} */ end) => this.timeline.play(start, end);
     renderCallSummary(prediction, this.choice.count, jump);
-    byId("latency").textContent = latencyText(job, prediction);
+    const language = job.decoding && prediction.spans ? t("speech.used", { language: languageName(job.decoding) }) : "";
+    byId("latency").textContent = [language, latencyText(job, prediction)].filter(Boolean).join(" ");
     for (const id of ["json", "csv", "textgrid"])
       byId(`download-${id}`).setAttribute("aria-label", t(`download.${id}`));
   }

@@ -9,6 +9,7 @@ import { limits, setLimits } from "./limits.js";
 import { showError } from "./messages.js";
 import { chosenModel, models, setModels } from "./models.js";
 import { session } from "./session.js";
+import { renderSpeechChoice } from "./speechchoice.js";
 
 /** @type {{limitsLoaded: boolean, version: string}} */
 const server = { limitsLoaded: false, version: "" };
@@ -56,6 +57,7 @@ function renderModels() {
 
 /** Render in the current language. */
 export function renderServer() {
+  renderSpeechChoice();
   const { body_bytes: size, audio_seconds: seconds } = limits();
   const limitValues = { size: formatBytes(size), time: formatLength(seconds) };
   const limitsKey = server.limitsLoaded ? "file.limits" : "file.limits.unknown";

@@ -137,6 +137,19 @@ def test_a_script_that_cannot_be_fetched_is_reported_and_tried_again(visit, tiny
     page.get_by_test_id("result-label").wait_for()
 
 
+def test_a_language_that_cannot_be_fetched_is_reported_and_any_language_still_works(
+    visit, site_folder, voice
+):
+    with hosting(site_folder) as host:
+        host.broken.add("languages/english.json.gz")
+        page = visit(host, service_workers="block")
+        recognize(page, voice)
+        page.get_by_test_id("speech-select").select_option("english")
+        page.get_by_test_id("failure").filter(has_text="languages/english.json.gz").wait_for()
+        page.get_by_test_id("speech-select").select_option("")
+        page.get_by_test_id("result-label").wait_for()
+
+
 def test_a_recording_that_is_canceled_while_it_is_decoded_does_not_stop_the_next(
     visit, tiny, voice
 ):

@@ -96,13 +96,13 @@ def test_a_chosen_language_decodes_the_phonemes(page, model):
     expected = [span.symbol for span in model.with_phonemes("english").predict(path).spans]
     plain = answer_of(page, path)
     page.get_by_test_id("speech-select").select_option("english")
-    page.wait_for_function("() => document.querySelector('[data-testid=speech-select]').disabled")
-    page.wait_for_function("() => !document.querySelector('[data-testid=speech-select]').disabled")
+    page.get_by_test_id("latency").filter(has_text="decoded for: English").wait_for()
     chosen = json.loads(downloaded(page, "download-json"))
     assert alike(chosen["phonemes"], expected)
     assert chosen["phonemes"] != plain["phonemes"]
     assert chosen["scores"] == plain["scores"]
     page.get_by_test_id("speech-select").select_option("")
+    page.get_by_test_id("latency").filter(has_text="decoded for").wait_for(state="detached")
 
 
 def test_a_dropped_file_is_recognized(page, voice):

@@ -139,6 +139,7 @@ def batch(
     from phonemo.loader import model_digest, resolve_model
     from phonemo.runtime.adaptation.profile import Profile
     from phonemo.runtime.device import parse_device
+    from phonemo.runtime.phonemes.decoder import DEFAULT_EDGES
 
     model = resolve_model(model)
     options = job.BatchOptions(
@@ -148,7 +149,7 @@ def batch(
         top_k=top_k,
         phonemes=phonemes,
         decoding=decoding,
-        edges=edges,
+        edges=None if edges == DEFAULT_EDGES else edges,
         timeline=timeline,
         device=parse_device(device),
         activity=vad,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio.frames import FrameGrid
-from phonemo.errors import UsageError
+from phonemo.errors import UsageError, safe_name
 from phonemo.runtime.phonemes.alignment import recognized_spans, to_spans
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 BEST_PATH, BEAM_SEARCH, LANGUAGE_MODEL = "best-path", "beam-search", "language-model"
 Edges = Literal["posteriors", "waveform"]
+DEFAULT_EDGES: Edges = "posteriors"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class PhonemeOptions:
     """best-path, beam-search (without a language model), language-model (the bundle's), or a
     language of ``language_names``; None uses the bundle's language model where it has one, else the
     best path."""
-    edges: Edges = "posteriors"
+    edges: Edges = DEFAULT_EDGES
     """Boundaries from the network's frames, or refined from the waveform (``edges``)."""
 
 
@@ -59,10 +61,19 @@ class PhonemeDecoder:
         other._searched_with()  # refuses a language whose phonemes are missing
         return other
 
-    @property
+    @cached_property
     def decodings(self) -> tuple[str, ...]:
         """The values of ``decoding`` that this model supports; none without phonemes."""
-        return tuple(name for name in self._known() if self._supports(name))
+        from phonemo.runtime.phonemes.language_model import MOST_SYMBOLS
+        from phonemo.runtime.phonemes.languages import lacking_phonemes, language_names
+
+        if not self.symbols:
+            return ()
+        if len(self.symbols) > MOST_SYMBOLS:
+            return (BEST_PATH,)
+        languages = [name for name in language_names() if not lacking_phonemes(name, self.symbols)]
+        own = () if self.model is None else (LANGUAGE_MODEL,)
+        return (BEST_PATH, BEAM_SEARCH, *own, *languages)
 
     def spans(
         self,
@@ -109,13 +120,6 @@ class PhonemeDecoder:
                 f"decoding: {decoding} needs phonemes, and this model has none; open another one"
             )
 
-    def _supports(self, decoding: str) -> bool:
-        try:
-            self.chosen(decoding)
-        except UsageError:
-            return False
-        return bool(self.symbols)
-
     def _known(self) -> tuple[str, ...]:
         from phonemo.runtime.phonemes.languages import language_names
 
@@ -139,4 +143,5 @@ class PhonemeDecoder:
 def _check(name: str, value: str | None, choices: Sequence[str]) -> None:
     if value is not None and value not in choices:
         known = f"{', '.join(choices[:-1])} or {choices[-1]}"
-        raise UsageError(f"{name}: expected {known}, got {value!r}; choose one")
+        got = repr(safe_name(value))
+        raise UsageError(f"{name}: expected {known}, got {got}; choose one")

@@ -23,10 +23,10 @@ Floats = npt.NDArray[np.float32]
 
 #: Longer contexts have too many entries for a dense table.
 ORDERS = (2, 3)
-MOST_SYMBOLS = 255
 _ARRAYS = ("symbols", "grams", "counts", "settings")
 #: Limit for all unpacked arrays together: all trigrams of 255 symbols would have more.
 _MOST_BYTES = 2**26
+MOST_SYMBOLS = 255
 MOST_COUNT = 2**32 - 1
 MOST_BEAM = 1000
 

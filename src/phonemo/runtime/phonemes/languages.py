@@ -7,12 +7,11 @@ default: what helps in one language harms in others (docs/phonemes.md).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phonemo.errors import UsageError
@@ -62,7 +61,16 @@ def language_model(language: str, symbols: tuple[str, ...]) -> PhonemeModel:
         UsageError: an unknown language, an inventory above 255 symbols, or one that lacks phonemes
             of more than 5 % of the n-grams.
     """
-    return model_of_content(loads_json(language_text(language)), symbols, language)
+    return _model_of(_language(language), symbols, language)
+
+
+def lacking_phonemes(language: str, symbols: Sequence[str]) -> tuple[str, ...]:
+    """The phonemes by which an inventory does not fit a language; none if it fits.
+
+    Raises:
+        UsageError: an unknown language.
+    """
+    return _lacking(_language(language).grams, symbols)
 
 
 def model_of_content(content: Any, symbols: tuple[str, ...], language: str) -> PhonemeModel:
@@ -77,19 +85,39 @@ def model_of_content(content: Any, symbols: tuple[str, ...], language: str) -> P
         UsageError: another content, an inventory above 255 symbols, or one that lacks phonemes of
             more than 5 % of the n-grams.
     """
+    return _model_of(_parsed(content, language), symbols, language)
+
+
+def _model_of(found: _Language, symbols: tuple[str, ...], language: str) -> PhonemeModel:
     check_size(len(symbols))
+    if lacking := _lacking(found.grams, symbols):
+        raise UsageError(
+            f"expected a model with the phonemes of {language}, got one without "
+            f"{', '.join(lacking[:5])}; choose another model, or best-path"
+        )
+    index = _index_of(symbols)
+    known = {gram: count for gram, count in found.grams.items() if index.keys() >= set(gram)}
+    return PhonemeModel(
+        len(symbols),
+        np.array([[index[name] for name in gram] for gram in known], np.uint8),
+        np.array(list(known.values()), np.uint32),
+        settings=DecoderSettings(**found.settings.model_dump()),
+    )
+
+
+@lru_cache(maxsize=8)
+def _language(language: str) -> _Language:
+    return _parsed(loads_json(language_text(language)), language)
+
+
+def _parsed(content: Any, language: str) -> _Language:
     try:
-        known = _Language.model_validate(content)
+        return _Language.model_validate(content)
     except ValidationError as error:
         raise UsageError(
             f"{language}: expected n-grams of 2 or 3 phonemes with their counts, and settings; "
             "count them again"
         ) from error
-    return PhonemeModel(
-        len(symbols),
-        *_known_grams(known.grams, symbols, language),
-        settings=DecoderSettings(**known.settings.model_dump()),
-    )
 
 
 class _Settings(BaseModel):
@@ -106,33 +134,30 @@ class _Language(BaseModel):
     settings: _Settings
     ngrams: dict[str, Annotated[int, Field(ge=0, le=MOST_COUNT)]] = Field(min_length=1)
 
-    @property
+    @cached_property
     def grams(self) -> dict[tuple[str, ...], int]:
         """The counts by names."""
         return {tuple(gram.split(" ")): count for gram, count in self.ngrams.items()}
 
     @model_validator(mode="after")
-    def _have_one_order(self) -> Self:
+    def _are_counted(self) -> Self:
         orders = {len(gram) for gram in self.grams}
-        if len(orders) != 1 or not orders <= set(ORDERS):
-            raise ValueError("orders")
+        if len(orders) != 1 or not orders <= set(ORDERS) or not any(self.ngrams.values()):
+            raise ValueError("expected counts of n-grams of one order")
         return self
 
 
-def _known_grams(
-    counts: Mapping[tuple[str, ...], int], symbols: Sequence[str], language: str
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
-    """The n-grams whose phonemes the inventory has, as indices, and their counts."""
-    index = {BOUNDARY: 0} | {name: place for place, name in enumerate(symbols) if place}
-    known = {gram: count for gram, count in counts.items() if index.keys() >= set(gram)}
-    if sum(known.values()) < _LEAST_SHARE * sum(counts.values()):
-        lacking = sorted({name for gram in counts for name in gram} - index.keys())
-        raise UsageError(
-            f"expected a model with the phonemes of {language}, got one without "
-            f"{', '.join(lacking[:5])}; choose another model, or best-path"
-        )
-    grams = np.array([[index[name] for name in gram] for gram in known], np.uint8)
-    return grams, np.array(list(known.values()), np.uint32)
+def _index_of(symbols: Sequence[str]) -> dict[str, int]:
+    return {BOUNDARY: 0} | {name: place for place, name in enumerate(symbols) if place}
+
+
+def _lacking(counts: Mapping[tuple[str, ...], int], symbols: Sequence[str]) -> tuple[str, ...]:
+    """The counted phonemes that an inventory lacks, if they are in too many n-grams."""
+    index = _index_of(symbols)
+    known = sum(count for gram, count in counts.items() if index.keys() >= set(gram))
+    if known >= _LEAST_SHARE * sum(counts.values()):
+        return ()
+    return tuple(sorted({name for gram in counts for name in gram} - index.keys()))
 
 
 def language_content(model: PhonemeModel, symbols: Sequence[str], source: str) -> dict[str, Any]:

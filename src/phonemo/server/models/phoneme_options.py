@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import get_args
 from weakref import WeakKeyDictionary
 
-from phonemo.errors import safe_name
-from phonemo.runtime.phonemes.decoder import Edges
+from phonemo.errors import UsageError
+from phonemo.runtime.phonemes.decoder import DEFAULT_EDGES
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.api_errors import ApiError
 
@@ -32,23 +31,21 @@ class PhonemeRecognizers:
         Raises:
             ApiError: an unknown option, or one that the model does not support (400).
         """
+        edges = None if edges == DEFAULT_EDGES else edges
         if decoding is None and edges is None:
             return recognizer
-        known = recognizer.phoneme_decoder.decodings
-        _check("decoding", decoding, known)
-        _check("edges", edges, get_args(Edges) if known else ())
         copies = self._copies.setdefault(recognizer, {})
         if (decoding, edges) not in copies:
-            copies[decoding, edges] = recognizer.with_phonemes(decoding, edges)
+            copies[decoding, edges] = _with_options(recognizer, decoding, edges)
         return copies[decoding, edges]
 
 
-def _check(name: str, value: str | None, supported: tuple[str, ...]) -> None:
-    if value is None or value in supported:
-        return
-    if supported:
-        known = " or ".join(supported)
-        message = f"{name}: expected {known} for this model, got {safe_name(value)!r}"
-    else:
-        message = f"{name}: this model recognizes no phonemes; leave it out, or name another model"
-    raise ApiError(400, "invalid_value", message, name)
+def _with_options(
+    recognizer: EmotionRecognizer, decoding: str | None, edges: str | None
+) -> EmotionRecognizer:
+    for name, value in (("decoding", decoding), ("edges", edges)):
+        try:
+            recognizer = recognizer.with_phonemes(**{name: value})
+        except UsageError as error:
+            raise ApiError(400, "invalid_value", str(error), name) from error
+    return recognizer

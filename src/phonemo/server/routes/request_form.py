@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, Literal, get_args
 
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from phonemo.audio import Channels, parse_channels
 from phonemo.errors import UsageError
+from phonemo.runtime.phonemes.decoder import Edges
 from phonemo.runtime.windows import PredictOptions
 from phonemo.server.api_errors import ApiError
 from phonemo.server.formats import DESCRIPTION
@@ -79,7 +80,7 @@ class Fields(BaseModel):
     decoding: Annotated[str | None, Field(examples=["english"])] = None
     """How phonemes are decoded: one of the model's `decodings` in GET /v1/models. `english` is for
     English speech. Emotion scores do not depend on it."""
-    edges: Literal["posteriors", "waveform"] | None = None
+    edges: Annotated[str | None, Field(json_schema_extra={"enum": [*get_args(Edges)]})] = None
     """Boundaries of phonemes from the network's frames (default), or refined from the waveform."""
     top_k: Annotated[int | None, Field(ge=1, le=1000, examples=[3])] = None
     """Return only this many of the highest scores."""

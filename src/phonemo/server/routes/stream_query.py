@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.datastructures import QueryParams
@@ -39,8 +38,8 @@ class Query(BaseModel):
     phonemes: bool = False
     decoding: str | None = None
     """How phonemes are decoded: one of the model's `decodings`."""
-    edges: Literal["posteriors", "waveform"] | None = None
-    """Where phonemes end."""
+    edges: str | None = None
+    """Where phonemes end: "posteriors" or "waveform"."""
     model: str | None = None
     profile: str | None = None
     """Name of one of the operator's profiles."""

@@ -1,6 +1,6 @@
 /** Runs in the worker: recognizers whose phonemes are decoded for a spoken language, each made once. */
 
-import { fetchedJson, recognizerOf } from "./modelfiles.js";
+import { FetchError, fetchedText, recognizerOf } from "./modelfiles.js";
 
 /** @type {Map<string, Promise<any>>} */
 const known = new Map();
@@ -22,5 +22,10 @@ export async function recognizerFor(model, language) {
 
 /** @param {string} model @param {{path: string}} language */
 async function made(model, language) {
-  return recognizerOf(model).withDecoding(await fetchedJson(language));
+  const text = await fetchedText(language);
+  try {
+    return recognizerOf(model).withDecoding(JSON.parse(text));
+  } catch {
+    throw new FetchError(language.path); // some hosts answer with a page for what is missing
+  }
 }

@@ -11,7 +11,7 @@ const recognizers = new Map();
 let base = "";
 
 /** A failure whose message the page translates. */
-class FetchError extends Error {
+export class FetchError extends Error {
   key = "place.unreachable";
 }
 
@@ -19,8 +19,8 @@ class FetchError extends Error {
 export const recognizerOf = (model) => recognizers.get(model);
 
 /** @param {{path: string}} file of the site */
-export async function fetchedJson(file) {
-  return JSON.parse(new TextDecoder().decode(await read(base, file)));
+export async function fetchedText(file) {
+  return new TextDecoder().decode(await read(base, file));
 }
 
 /** @param {{base: string, engine: Record<string, any>, model: any}} request */

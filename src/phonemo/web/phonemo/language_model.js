@@ -139,11 +139,12 @@ function isLanguage(content) {
         return false;
     const lengths = new Set(Object.keys(ngrams).map((gram) => gram.split(" ").length));
     const areCounts = Object.values(ngrams).every((count) => Number.isInteger(count) && count >= 0 && count <= MOST_COUNT);
-    return areCounts && lengths.size === 1 && ORDERS.includes([...lengths][0]);
+    return areCounts && Object.values(ngrams).some(Boolean) && lengths.size === 1 && ORDERS.includes([...lengths][0]);
 }
 function areSettings(settings) {
-    const { weight, bonus, beam } = settings ?? {};
-    return (Number.isFinite(weight) && weight >= 0 && Number.isFinite(bonus) &&
+    const { weight, bonus, beam, ...others } = settings ?? {};
+    return (Object.keys(others).length === 0 &&
+        Number.isFinite(weight) && weight >= 0 && Number.isFinite(bonus) &&
         Number.isInteger(beam) && beam >= 1 && beam <= MOST_BEAM);
 }
 function checkSize(symbols) {

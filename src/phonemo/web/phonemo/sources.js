@@ -25,7 +25,7 @@ export function readerOf(source, model) {
         catch (cause) {
             const reason = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
             throw new PhonemoError("CheckpointError", `${place}: cannot be read (${reason}); copy the whole folder: bundle.json, model.onnx and, where the ` +
-                "card names them, head.onnx and adaptation.npz", { cause });
+                "card names them, head.onnx, adaptation.npz and phonemes.npz", { cause });
         }
     };
 }
