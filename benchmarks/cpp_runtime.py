@@ -24,13 +24,11 @@ from typing import Any
 import numpy as np
 import soundfile
 import soxr
-from measuring import interleaved, machine, ratio, real_clips
+from measuring import decoding_argument, interleaved, machine, ratio, real_clips
 
 from phonemo.audio import RATE
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-COMMAND = REPOSITORY / "build" / "cpp" / "phonemo-cpp"
-LANGUAGES = REPOSITORY / "src" / "phonemo" / "runtime" / "phonemes"
+COMMAND = Path(__file__).resolve().parents[1] / "build" / "cpp" / "phonemo-cpp"
 RATES = (44_100, 48_000)
 #: One clip of so many is resampled, too.
 RESAMPLED = 4
@@ -55,7 +53,7 @@ def main(clips: int, rounds: int, *decoding: str) -> int:
             chosen = [f"--decoding={name}" for name in decoding]
             expected = rows_of(python("--jobs", "1", "-q", "--phonemes", *chosen, *waves))
             print(f"{len(waves)} clips of three corpora, {group}")
-            known = [f"--decoding={place_of(name)}" for name in decoding]
+            known = [f"--decoding={decoding_argument(name)}" for name in decoding]
             for options in (known, [*known, "--fast-start"]):
                 rows = rows_of([str(COMMAND), "--phonemes", *options, *waves])
                 report_rows(" ".join(("phonemo-cpp", *options)), rows, expected)
@@ -64,12 +62,6 @@ def main(clips: int, rounds: int, *decoding: str) -> int:
         soundfile.write(wave, real_clips(3, 3.0)[0], RATE)
         report_times(wave, rounds)
     return 0
-
-
-def place_of(decoding: str) -> str:
-    """A decoding for the C++ command, which takes a language by its file."""
-    language = LANGUAGES / f"{decoding}.json"
-    return str(language) if language.exists() else decoding
 
 
 def write_waves(folder: Path, clips: list[np.ndarray], rates: tuple[int, ...]) -> list[str]:

@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import machine, real_clips, timed
+from measuring import decoding_argument, machine, real_clips, timed
 
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODELS = REPOSITORY / "src" / "phonemo" / "models"
-LANGUAGES = REPOSITORY / "src" / "phonemo" / "runtime" / "phonemes"
 MODEL = "phonemo-small"
 #: Bars: share of equal labels and spans, largest difference of a score, times the native time.
 LABELS, SPANS, SCORE, TIMES = 0.995, 0.98, 0.01, 8.0
@@ -49,9 +48,7 @@ class Node:
         script = REPOSITORY / "js" / "bench" / "answer.ts"
         command = [node(), str(script), runtime, str(MODELS), MODEL]
         if decoding is not None:
-            command.append(
-                str(LANGUAGES / f"{decoding}.json") if decoding == "english" else decoding
-            )
+            command.append(decoding_argument(decoding))
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
         )

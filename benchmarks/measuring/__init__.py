@@ -19,6 +19,7 @@ import numpy as np
 from phonemo.audio import RATE, load_waveform
 
 CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora"
+LANGUAGES = Path(__file__).resolve().parents[2] / "src" / "phonemo" / "runtime" / "phonemes"
 PATTERNS = ("emodb/wav/*.flac", "ravdess/Actor_*/*.flac", "nemo/samples/*.ogg")
 
 
@@ -39,6 +40,12 @@ def real_clips(count: int, seconds: float | None = None) -> list[np.ndarray]:
         return clips
     size = round(seconds * RATE)
     return [np.resize(clip, size) for clip in clips]  # shorter clips are repeated
+
+
+def decoding_argument(decoding: str) -> str:
+    """A decoding for the programs that take a language by its file: JavaScript's and C++'s."""
+    language = LANGUAGES / f"{decoding}.json"
+    return str(language) if language.exists() else decoding
 
 
 def spread(items: Sequence[Path], count: int) -> list[Path]:

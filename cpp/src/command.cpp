@@ -73,14 +73,7 @@ double threshold_of(const std::string& text) {
 }
 
 std::vector<std::string> names_of(const std::string& text) {
-  std::vector<std::string> names(1);
-  for (const char letter : text) {
-    if (letter == ',') {
-      names.emplace_back();
-    } else {
-      names.back() += letter;
-    }
-  }
+  std::vector<std::string> names = phonemo::split(text, ',');
   for (std::string& name : names) {
     const std::size_t first = name.find_first_not_of(' '), last = name.find_last_not_of(' ');
     if (first == name.npos) fail_usage("--labels: expected emotions separated by commas, such as anger,neutral");

@@ -75,18 +75,6 @@ std::size_t common_order(const Counted& counted, const std::string& language) {
   return order;
 }
 
-std::vector<std::string> names_in(const std::string& gram) {
-  std::vector<std::string> names(1);
-  for (const char letter : gram) {
-    if (letter == ' ') {
-      names.emplace_back();
-    } else {
-      names.back() += letter;
-    }
-  }
-  return names;
-}
-
 Indices indices_of(const std::vector<std::string>& symbols) {
   Indices indices{{kBoundary, 0}};
   for (std::size_t place = 1; place < symbols.size(); ++place) indices[symbols[place]] = place;
@@ -96,7 +84,7 @@ Indices indices_of(const std::vector<std::string>& symbols) {
 [[noreturn]] void refuse_lacking(const Counted& counted, const Indices& indices, const std::string& language) {
   std::set<std::string> lacking;
   for (const auto& one : counted) {
-    for (const std::string& name : names_in(one.first)) {
+    for (const std::string& name : split(one.first, ' ')) {
       if (indices.count(name) == 0) lacking.insert(name);
     }
   }
@@ -115,7 +103,7 @@ GramCounts known_grams(const Counted& counted, const Indices& indices, std::size
   GramCounts known;
   double all = 0, kept = 0;
   for (const auto& [gram, count] : counted) {
-    const std::vector<std::string> names = names_in(gram);
+    const std::vector<std::string> names = split(gram, ' ');
     const auto number = static_cast<double>(count);
     all += number;
     if (std::any_of(names.begin(), names.end(), [&](const auto& name) { return indices.count(name) == 0; })) continue;

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace phonemo {
 
@@ -11,6 +12,9 @@ std::string safe_name(std::string_view name);
 
 // A message as one printable line of limited length.
 std::string one_line(std::string_view message);
+
+// The parts between separators; a text without any is one part.
+std::vector<std::string> split(std::string_view text, char separator);
 
 // The shortest decimal that gives the same double, as Python's repr.
 std::string number_text(double value);

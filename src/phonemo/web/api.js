@@ -2,7 +2,6 @@
 
 import { parseJson } from "./answers.js";
 import { endpoint } from "./endpoint.js";
-import { supportedLanguage } from "./models.js";
 import { ApiError, LocalizedError } from "./problems.js";
 import { session } from "./session.js";
 
@@ -87,8 +86,7 @@ function buildForm(blob, name, format, { profile, channels = "mix", decoding }) 
   data.append("phonemes", "true");
   data.append("channels", channels);
   if (format === "verbose_json") data.append("summary", "true");
-  const language = supportedLanguage(decoding);
-  if (language) data.append("decoding", language);
+  if (decoding) data.append("decoding", decoding);
   if (session.model) data.append("model", session.model);
   if (profile?.name) data.append("profile", profile.name);
   if (profile?.text) data.append("profile_json", profile.text);

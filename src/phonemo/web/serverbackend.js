@@ -2,11 +2,13 @@
 
 import { createProfile, fetchJson, recognize } from "./api.js";
 import { LiveSocket } from "./livesocket.js";
+import { supportedLanguage } from "./models.js";
 
 /** The server writes its other formats from the recording. @param {import("./types.js").Job} job @param {"csv" | "textgrid"} format */
 async function fileText(job, format) {
-  const { profile, channels, decoding } = job;
-  return (await recognize(job.converted?.blob ?? job.blob, job.name, format, {}, { profile, channels, decoding })).text;
+  const { profile, channels } = job;
+  const choices = { profile, channels, decoding: supportedLanguage(job.decoding) }; // another model may be chosen by now
+  return (await recognize(job.converted?.blob ?? job.blob, job.name, format, {}, choices)).text;
 }
 
 /** @type {import("./types.js").Backend} */

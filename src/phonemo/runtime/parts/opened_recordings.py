@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -37,7 +38,22 @@ class _Recognizer(Protocol):
         """Predict a recording."""
 
 
-class LongRecording:
+class _OpenedRecording(ABC):
+    """A recording that is processed later, once."""
+
+    @abstractmethod
+    def predict(self) -> Prediction:
+        """Predict it."""
+
+    def recognize(self) -> Outcome:
+        """Return the prediction or the error."""
+        try:
+            return self.predict()
+        except PhonemoError as error:
+            return error
+
+
+class LongRecording(_OpenedRecording):
     """A long recording whose beginning is decoded; it stays open until it is processed."""
 
     def __init__(
@@ -50,13 +66,6 @@ class LongRecording:
     ) -> None:
         self._recognizer, self._reader, self._pieces = recognizer, reader, pieces
         self._options, self._stack = options, stack
-
-    def recognize(self) -> Outcome:
-        """Return the prediction or the error."""
-        try:
-            return self.predict()
-        except PhonemoError as error:
-            return error
 
     def read(self) -> Iterator[Samples]:
         """Yield all samples, (sample,) each, while the rest is decoded; may be called once."""
@@ -75,7 +84,7 @@ class LongRecording:
         return on_channel(prediction, self._reader.channel)
 
 
-class SplitRecording:
+class SplitRecording(_OpenedRecording):
     """A recording of which each channel is processed on its own."""
 
     def __init__(
@@ -87,13 +96,6 @@ class SplitRecording:
     ) -> None:
         self._recognizer, self._excerpt = recognizer, excerpt
         self._rate, self._options = rate, options
-
-    def recognize(self) -> Outcome:
-        """Return the prediction or the error."""
-        try:
-            return self.predict()
-        except PhonemoError as error:
-            return error
 
     def predict(self) -> Prediction:
         """Predict channel by channel; a channel without sound is left out."""

@@ -71,9 +71,8 @@ class PhonemeDecoder:
             return ()
         if len(self.symbols) > MOST_SYMBOLS:
             return (BEST_PATH,)
-        languages = [name for name in language_names() if not lacking_phonemes(name, self.symbols)]
-        own = () if self.model is None else (LANGUAGE_MODEL,)
-        return (BEST_PATH, BEAM_SEARCH, *own, *languages)
+        unfit = {name for name in language_names() if lacking_phonemes(name, self.symbols)}
+        return tuple(name for name in self._known() if name not in unfit)
 
     def spans(
         self,
@@ -102,7 +101,7 @@ class PhonemeDecoder:
         self, spans: tuple[PhonemeSpan, ...], samples: npt.NDArray[np.floating]
     ) -> tuple[PhonemeSpan, ...]:
         """The spans with refined boundaries, where that was chosen."""
-        if self.options.edges == "posteriors":
+        if self.options.edges == DEFAULT_EDGES:
             return spans
         from phonemo.runtime.phonemes.edges import refine_spans
 

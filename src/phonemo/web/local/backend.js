@@ -63,7 +63,7 @@ async function recognize(blob, name, handlers = {}, choices = {}) {
   const channels = await cancellable(channelsOf(blob), handlers.signal);
   const decode = secondsSince(decoding);
   handlers.onSent?.();
-  const language = languageFile(await siteCard(), model, choices.decoding);
+  const language = languageFile(await siteCard(), choices.decoding);
   const request = { model, ...channels, choice: choices.channels ?? "mix", profile: profileOf(choices.profile), language };
   const buffers = channels.channels.map((samples) => samples.buffer);
   const prediction = await cancellable(engine.call("predict", request, buffers), handlers.signal, () => engine.stop());

@@ -21,16 +21,8 @@ export function siteCard() {
   return card;
 }
 
-/**
- * The file of a spoken language's phoneme statistics; null where the model does not know it.
- * @param {SiteCard} site
- * @param {string} model
- * @param {string | undefined} language
- */
-export function languageFile({ models, languages }, model, language) {
-  const isKnown = language && models.find(({ id }) => id === model)?.decodings.includes(language);
-  return isKnown ? languages[language] : null;
-}
+/** The file of a spoken language's phoneme statistics; null for any language. @param {SiteCard} site @param {string | undefined} language */
+export const languageFile = ({ languages }, language) => (language ? languages[language] : null);
 
 async function load() {
   const response = await fetch(endpoint("site.json")).catch(() => null);

@@ -74,7 +74,7 @@ export class LocalStream {
     this.#model = id;
     await engine.ready(id);
     const applied = profile?.text ? JSON.parse(profile.text) : null;
-    const language = languageFile(card, id, decoding);
+    const language = languageFile(card, decoding);
     const request = { model: id, rate: this.rate, profile: applied, adapt, language };
     this.handlers.onReady(await engine.call("openStream", request));
   }
